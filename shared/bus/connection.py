@@ -143,14 +143,14 @@ class BrokerConnection:
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Stop accepting messages. Returns when all received messages have been handled."""
-        await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in self._subscriptions])
+        await self._end(self._subscriptions, timeout_seconds)
 
     async def leave_queues(self, timeout_seconds: float) -> None:
         """Leave new requests to the other members of the queue groups. Returns when all received requests have been
         handled."""
         left = [one for one in self._subscriptions if one.queue]
         self._subscriptions = [one for one in self._subscriptions if not one.queue]
-        await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in left])
+        await self._end(left, timeout_seconds)
 
     async def join_queues(self) -> None:
         """Joins all queue groups again, after `leave_queues`."""
@@ -161,7 +161,7 @@ class BrokerConnection:
         """Stop the messages of this subject. Returns when all received messages have been handled."""
         ended = [one for one in self._subscriptions if one.subject == subject]
         self._subscriptions = [one for one in self._subscriptions if one.subject != subject]
-        await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in ended])
+        await self._end(ended, timeout_seconds)
 
     async def resume(self, subject: str) -> None:
         """Receive the messages again after `pause`. A repetition changes nothing. Raises nats.errors.Error."""
@@ -220,18 +220,21 @@ class BrokerConnection:
         if round_trip.cancelled() or round_trip.exception() is not None:
             raise nats.errors.ConnectionClosedError
 
-    async def _end_subscription(self, subscription: Subscription, timeout_seconds: float) -> None:
-        """End the subscription. NATS stops sending messages, and those that it has sent are handled."""
+    async def _end(self, subscriptions: list[Subscription], timeout_seconds: float) -> None:
+        """End the subscriptions. NATS stops sending messages, and those that it has sent are handled."""
+        if not subscriptions:
+            return
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self.client._send_unsubscribe(subscription._id)
+                for one in subscriptions:
+                    await self.client._send_unsubscribe(one._id)
                 await self._settle()
-                await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error) as error:
-            _log.warning("subscription not drained", error=repr(error))
+            _log.warning("subscriptions not drained", error=repr(error))
+        for one in subscriptions:
             # without this call, nats-py would restore the subscription after a reconnection
             with suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+                await one.unsubscribe()
 
     async def _settle(self) -> None:
         """Wait until NATS has received all subscriptions. One round trip is not enough, because nats-py may send its
