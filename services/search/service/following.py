@@ -222,10 +222,14 @@ class Follower:
                 raise _OtherDatabase
             behind = [head.chat for ours, head in zip(known, heads, strict=True) if ours != head]
             is_new = not self._directory.is_complete
-            await self._follow(behind, are_old=is_new)
-            await (self._rest(0) if is_new else self._follow_moved())
+            if is_new:
+                # If an announced message is read together with old ones, searches find it only after the commit.
+                await self._rest(0)
+            seconds = await self._follow(behind, are_old=is_new)
+            if not is_new:
+                await self._follow_moved()
             after = heads[-1].chat if page.more else None
-            await asyncio.sleep(0)
+            await asyncio.sleep(seconds if page.more else 0)
         postponed, self._postponed = sorted(self._postponed), set()
         await self._follow(postponed)
         await self._commit()
@@ -243,21 +247,24 @@ class Follower:
             raise _OtherDatabase
         return self._index
 
-    async def _follow(self, chats: Sequence[ChatId], *, are_old: bool = False) -> None:
+    async def _follow(self, chats: Sequence[ChatId], *, are_old: bool = False) -> float:
+        """Indexes the news of these chats. Returns how long to pause before the next request. The pause is left to the
+        caller, so that it does not delay messages that are indexed but not yet visible."""
+        seconds = 0.0
         for start in range(0, len(chats), MAX_FOLLOWED):
             some = chats[start : start + MAX_FOLLOWED]
             behind = await self._positions(some)
             while behind:
+                await asyncio.sleep(seconds)
                 news, seconds = await self._index_news(behind, are_old=are_old)
                 behind = _left(behind, news)
                 if not are_old and time.monotonic() > self._shown + _SHOW_SECONDS:
                     await self._show_new()
                 await self._commit_if_due()
-                if not are_old:
-                    await asyncio.sleep(seconds)
-                    continue
-                await self._rest(seconds)
-                behind = await self._positions([one.chat for one in behind])
+                if are_old:
+                    await self._rest(seconds)
+                    behind, seconds = await self._positions([one.chat for one in behind]), 0.0
+        return seconds
 
     async def _index_news(self, behind: Sequence[HeadPosition], *, are_old: bool = False) -> tuple[News, float]:
         """Requests and indexes the next news. Returns the news, and how long to pause afterwards."""
@@ -286,14 +293,15 @@ class Follower:
         history would keep other chats waiting."""
         await self._gather()
         chats, self._moved, self._moved_since = sorted(self._moved), set(), None
+        seconds = 0.0
         for start in range(0, len(chats), MAX_FOLLOWED):
             behind = await self._positions(chats[start : start + MAX_FOLLOWED])
             while behind:
+                await asyncio.sleep(seconds)
                 news, seconds = await self._index_news(behind)
                 longer = {one.position.chat for one in news.chats if one.more}
                 self._postponed |= longer
                 behind = [one for one in _left(behind, news) if one.chat not in longer]
-                await asyncio.sleep(seconds)
         await self._show_new()
 
     async def _gather(self) -> None:

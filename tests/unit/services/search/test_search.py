@@ -444,6 +444,20 @@ async def test_new_messages_gather_after_a_commit(
     assert any(seconds > 1e5 for seconds in rests)
 
 
+async def test_the_last_new_messages_are_found_without_a_pause_on_a_busy_machine(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await peers.index()
+    monkeypatch.setattr(following, "_BUSY", -1e9)  # each write counts as slow
+    monkeypatch.setattr(following, "_BUSY_PAUSE_RATIO", 1e12)
+    monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 1e6)
+    await peers.post(ROOM, "word")
+    peers.announce()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await peers.follower.catch_up()
+    assert await peers.found("word") == [(ROOM, 1)]
+
+
 async def test_each_message_is_indexed_after_a_pause_while_users_send(
     peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,6 +495,28 @@ async def test_new_messages_are_found_while_old_ones_wait(
         monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 0)
     assert await peers.found("late") == [(ROOM, 31)]
     assert len(await peers.found("word", count=50)) == 30
+    await peers.close()
+
+
+async def test_a_message_that_was_announced_before_the_first_index_is_found_while_old_ones_wait(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first reply with old messages would have the new message, too."""
+    monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
+    monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 2 * WAIT_SECONDS)
+    peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
+    await peers.post(HALL, *["word"] * 30)
+    peers.store.take_moved()
+    await peers.post(ROOM, "new")
+    peers.announce()
+    async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as tasks:
+        building = tasks.create_task(peers.follower.catch_up())
+        while peers.requests < 2:
+            await asyncio.sleep(0.01)
+        while await peers.found("new") != [(ROOM, 1)]:
+            await asyncio.sleep(0.01)
+        assert not building.done()
+        building.cancel()
     await peers.close()
 
 
