@@ -9,7 +9,7 @@ RUN ! ${COMPILED} || command -v gcc || { apt-get update && apt-get install --yes
 COPY deploy/image/ deploy/image/
 RUN python3 -m venv /opt/dragoman \
  && /opt/dragoman/bin/pip install --no-cache-dir --no-compile --require-hashes --no-deps -r deploy/image/run.lock \
- && /opt/dragoman/bin/python deploy/image/compile_packages.py
+ && /opt/dragoman/bin/python -X no_debug_ranges deploy/image/compile_packages.py purelib
 # The compiler reads the types of the packages that the modules import.
 RUN python3 -m venv /opt/builder \
  && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock \
@@ -40,6 +40,9 @@ LABEL org.opencontainers.image.title="Dragoman" \
       org.opencontainers.image.description="A chat backend whose edge speaks every client's own protocol" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
+# Images of Python have no compiled modules, so each process would compile them again at its start.
+COPY deploy/image/compile_packages.py /tmp/
+RUN python3 -X no_debug_ranges /tmp/compile_packages.py stdlib && rm /tmp/compile_packages.py
 COPY --from=build /opt/dragoman /opt/dragoman
 # Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read. The group is
 # that of users whose number a cluster has chosen.

@@ -42,5 +42,5 @@ def test_packages_of_the_image_have_no_docstrings(tmp_path: Path) -> None:
     def run(*arguments: str | Path) -> bytes:
         return subprocess.run([tmp_path / "bin" / "python", *arguments], check=True, capture_output=True).stdout
 
-    run(ROOT / "deploy" / "image" / "compile_packages.py")
+    run(ROOT / "deploy" / "image" / "compile_packages.py", "purelib")
     assert run("-c", "import probe; print(probe.number, probe.__doc__)") == b"1 None\n"
