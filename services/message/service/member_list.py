@@ -11,6 +11,7 @@ from services.message.domain import (
     READ_ONLY_CHAT,
     SILENCED,
 )
+from shared.contract.body import reply_target
 from shared.contract.edge import RecentJoins, recent_joins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -82,7 +83,7 @@ class ChatMembers:
     def check_post(self, draft: Draft, now: int) -> Failure | None:
         """Check a draft before it is committed. Returns the reason to reject it, or None. `now`: Unix ms."""
         sender = draft.by or draft.sender
-        if sender not in self.members and not (self.strangers_post and self.members and draft.quote is None):
+        if sender not in self.members and not (self.strangers_post and self.members and not reply_target(draft.body)):
             return NOT_A_MEMBER
         if self.only_sender and sender != self.only_sender:
             return READ_ONLY_CHAT

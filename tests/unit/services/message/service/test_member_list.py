@@ -15,12 +15,13 @@ from services.message.domain import (
 )
 from services.message.service.member_list import ChatMembers
 from shared.contract import edge
+from shared.contract.body import pack_segments
 from shared.contract.edge import RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, Nonce
 from shared.contract.members import MAX_ADDED
 from shared.contract.message import Draft
-from shared.contract.model import MemberPair, Quote, Role
+from shared.contract.model import MemberPair, Role, Text
 from shared.contract.session import Member
 from tests.unit.services.message.environment import ANN, BOB, CEM, DAN, ROOM
 
@@ -62,8 +63,8 @@ def test_strangers_post_where_a_group_lets_them_unless_all_are_silenced() -> Non
     made = member_list(muted={BOB: LATER})
     made.strangers_post = True
     assert check(made, BOB, EVE) == [SILENCED, None]
-    quoting = Draft(EVE, ROOM, Nonce(1), LATER, b"", quote=Quote("Ann", "hi"))
-    assert made.check_post(quoting, NOW) == NOT_A_MEMBER
+    replying = Draft(EVE, ROOM, Nonce(1), LATER, pack_segments((Text("hi"),), reply_to=3))
+    assert made.check_post(replying, NOW) == NOT_A_MEMBER
     made.muted = {EVE: LATER}
     assert check(made, EVE) + check(made, EVE, now=LATER) == [SILENCED, None]
     made.muted = {NO_ACCOUNT: LATER}
