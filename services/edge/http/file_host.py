@@ -70,4 +70,7 @@ class FileHost:
 def _file_name(request: Request) -> str:
     described = Message()
     described["Content-Disposition"] = request.headers.get("content-disposition", "")
-    return described.get_filename("")
+    try:
+        return described.get_filename("")
+    except ValueError:  # the name is not in the encoding that it names
+        return ""

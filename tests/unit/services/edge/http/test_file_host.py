@@ -47,6 +47,13 @@ async def test_a_name_and_a_password_log_in_for_one_upload(site: HttpSite, serve
     assert performed(site) == ["login", "token", "logout"]
 
 
+@pytest.mark.parametrize("name", ["idna''%FF", "punycode''%FF", "undefined''a"])
+async def test_a_name_in_a_wrong_encoding_is_left_out(site: HttpSite, server: EchoServer, name: str) -> None:
+    described = f"attachment; filename*={name}"
+    reply = await site.fetch("POST", PATH, PNG, Authorization="Bearer token-1", Content_Disposition=described)
+    assert (reply.status, json.loads(reply.body)["mime"]) == (201, "image/png")
+
+
 async def test_a_hash_counts_as_one_as_on_irc(site: HttpSite, server: EchoServer) -> None:
     assert (await site.fetch("POST", PATH, PNG, Authorization=basic(f"ann:{'0A' * 32}"))).status == 201
     login = json.loads(site.endpoint.clients[0].events[0])  # type: ignore[arg-type]
