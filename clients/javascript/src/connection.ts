@@ -91,12 +91,14 @@ export class Connection {
   #queued = 0;
   #ids = 0;
   #bye: Loose = undefined;
-  #heard = false;
+  #heard = 0; // frames, and the opening
+  #known = 0; // of these, at the last look for silence
   #ends: Ends;
   #socket: WebSocket;
   #tap: Tap;
   #timer = setInterval(() => {
-    if (!this.#heard || [...this.#waiting.values()].some((one) => ++one.pings > SILENT_PINGS)) return this.drop();
+    if (this.#heard === this.#known || [...this.#waiting.values()].some((one) => ++one.pings > SILENT_PINGS)) return this.drop();
+    this.#known = this.#heard;
     this.#ping();
   }, PING_MS);
 
@@ -104,7 +106,7 @@ export class Connection {
     this.#socket = socket;
     this.#ends = ends;
     this.#tap = (...frame) => tap && queueMicrotask(() => tap(...frame)); // what it throws is the caller's own
-    this.opened = new Promise((resolve) => { socket.onopen = () => resolve(this.#heard = true); });
+    this.opened = new Promise((resolve) => { socket.onopen = () => resolve(++this.#heard); });
     socket.onmessage = ({ data }) => { this.#tap("in", data); this.#take(parsed(data)); };
     socket.onerror = () => { setTimeout(() => this.#over(1006), RETRY_MS); }; // its end follows, but not in Node 20
     socket.onclose = ({ code, reason }) => this.#over(code, parsed(reason));
@@ -152,8 +154,9 @@ export class Connection {
 
   /** Ends it, unless something is heard soon. */
   probe(): void {
+    const known = this.#heard;
     if (this.isOpen) this.#ping();
-    setTimeout(() => this.#heard || this.drop(), PROBE_MS);
+    setTimeout(() => this.#heard > known || this.drop(), PROBE_MS);
   }
 
   /** Without waiting for the other side. */
@@ -163,13 +166,12 @@ export class Connection {
   }
 
   #ping(): void {
-    this.#heard = false;
     this.request("ping").catch(() => {});
   }
 
   #take(frame: Loose): void {
     if (this.isOver || !frame) return;
-    this.#heard = true;
+    this.#heard += 1;
     if (frame.ev === "bye") this.#bye = frame;
     if (frame.ev) return this.#ends.receive(frame);
     const [oldest, ...others] = this.#waiting.keys();

@@ -257,6 +257,14 @@ test("wake finds out whether the connection has died meanwhile", async () => {
   assert.equal(stage.sockets[1].closedWith, 1000);
 });
 
+test("wake ends no connection that a look for silence follows before the reply", async () => {
+  const { client, socket } = await stage.online();
+  await stage.clock.pass(19_999);
+  client.wake();
+  await stage.clock.pass(1);
+  assert.deepEqual([socket.closedWith, client.state], [undefined, "online"]);
+});
+
 test("a page that is shown, and a network that is there, wake it until it is closed", async () => {
   const platform = new EventTarget();
   globalThis.addEventListener = platform.addEventListener.bind(platform);
