@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY, check_count, no_pending_request, pair_of
 from services.session.store import blocks, own_settings, pending_notifications
-from services.session.store.blocks import require_unblocked
+from services.session.store.blocks import blocking_among, require_unblocked
 from services.session.store.sql import (
     IS_ADMIN,
     IS_MEMBER,
@@ -18,7 +18,6 @@ from services.session.store.sql import (
     touch,
 )
 from services.session.tables import (
-    block,
     chat,
     friend_request,
     friendship,
@@ -81,14 +80,14 @@ def peers_of(connection: sa.Connection, account: AccountId, limit: int) -> list[
 
 
 def find_near(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
-    """The accounts among `accounts` that the actor may watch: those of `find_watchable`, guests, and members of small
-    groups that the actor is in."""
+    """The accounts among `accounts` whose present state the actor may see: those of `find_watchable`, guests, and
+    members of small groups that the actor is in. Accounts that block the actor are never among them."""
     small = sa.select(member.c.chat).join(chat, chat.c.id == member.c.chat)
     small = small.where(member.c.account == actor, IS_MEMBER, chat.c.size <= _SMALL)
     near = sa.select(member.c.account).where(member.c.chat.in_(small), member.c.account.in_(accounts), IS_MEMBER)
     guests = sa.select(profile.c.id).where(profile.c.id.in_(accounts), profile.c.guest != "")
     found = {AccountId(number) for query in (near, guests) for number in connection.scalars(query)}
-    return found | find_watchable(connection, actor, accounts)
+    return (found | find_watchable(connection, actor, accounts)) - blocking_among(connection, actor, accounts)
 
 
 def find_watchable(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
@@ -96,10 +95,9 @@ def find_watchable(connection: sa.Connection, actor: AccountId, accounts: Sequen
     friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
     keys = {pair_key(pair_of(actor, account)): account for account in accounts}
     private = sa.select(chat.c.pair).where(chat.c.pair.in_(keys), chat.c.kind == ChatKind.PRIVATE)
-    blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(accounts))
     known = {AccountId(number) for number in connection.execute(friends).scalars()}
     known |= {keys[pair] for pair in connection.execute(private).scalars()}
-    return (known | {actor}.intersection(accounts)).difference(connection.execute(blocking).scalars())
+    return (known | {actor}.intersection(accounts)) - blocking_among(connection, actor, accounts)
 
 
 def request_friendship(

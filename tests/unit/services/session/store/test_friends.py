@@ -38,6 +38,17 @@ async def test_the_presence_of_friends_and_of_members_of_private_chats_may_be_se
     assert await populated.database.read(watchable) == {ANN, CEM}
 
 
+async def test_an_account_that_blocks_another_is_not_seen_in_a_common_chat_either(populated: StoreHarness) -> None:
+    await populated.add_profiles(DAN, EVE)
+    await populated.open_private(CEM, ANN)
+    await populated.create_group(ANN, BOB, DAN)
+    near = partial(friends.find_near, actor=ANN, accounts=[ANN, BOB, CEM, DAN, EVE])
+    assert await populated.database.read(near) == {ANN, BOB, CEM, DAN}
+    await populated.set_blocked(CEM, ANN)
+    await populated.set_blocked(DAN, ANN)
+    assert await populated.database.read(near) == {ANN, BOB}
+
+
 async def test_friend_request_is_pending_until_answered(populated: StoreHarness) -> None:
     assert await populated.request_friendship(CEM, BOB, "first") == FriendshipRequested(CEM, BOB, "first")
     populated.now += 1
