@@ -12,6 +12,9 @@ from shared.names import fold, is_valid_name, name_key, without_joiners
 
 EMAIL_CHARACTERS = 254
 USERNAME_CHARACTERS = 64
+ENCODED_WORD = "=?"
+"""The beginning of an encoded word (RFC 2047). Programs for mail decode encoded words even in addresses, so such a word
+could contain other recipients or header fields."""
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
@@ -32,10 +35,10 @@ def plain_email(email: str) -> str:
 
 def is_valid_email(email: str) -> bool:
     """Whether a new account may have this plain address. An address whose letters look like other letters is rejected,
-    because users could not tell it from another address."""
+    because users could not tell it from another address. So is an address with an encoded word."""
     key = email_key(email)
     has_form = len(email) <= EMAIL_CHARACTERS and email.isprintable() and _EMAIL.fullmatch(email)
-    return bool(has_form and _EMAIL.fullmatch(key)) and not _is_ambiguous(key)
+    return bool(has_form and _EMAIL.fullmatch(key)) and ENCODED_WORD not in email and not _is_ambiguous(key)
 
 
 def email_key(email: str) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from services.auth.domain import VerificationPurpose as Purpose
+from services.auth.identifiers import ENCODED_WORD
 from services.auth.metrics import AuthMetrics
 from services.auth.store.verifications import VerificationMail
 from shared.clock import now_ms
@@ -92,6 +93,9 @@ def message_name(mail: MailRequested) -> str:
 
 
 def _message(settings: MailSettings, mail: MailRequested, encoding: str) -> EmailMessage:
+    """Raises MailRejected for an address that previous versions have accepted."""
+    if ENCODED_WORD in mail.to:
+        raise MailRejected("the address has an encoded word")
     message = EmailMessage()
     message["From"] = settings.sender
     message["To"] = mail.to

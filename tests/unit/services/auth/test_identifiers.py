@@ -49,6 +49,13 @@ def test_an_address_that_looks_like_another_is_rejected(email: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "email", ["a@=?utf-8?q?b.example=2Cc=40d.example?=", "=?utf-8?b?YQ0KQg==?=@x", "a@＝？x？q？b？＝"]
+)
+def test_an_address_that_mail_programs_decode_is_rejected(email: str) -> None:
+    assert not is_valid_email(plain_email(email))
+
+
+@pytest.mark.parametrize(
     "email",
     ["мария@пример.рф", "анна@срс.рус", "用户ann@例え.jp", "jürgen@example.org", "a.b+c@example.co.uk", "x@xn--p1ai"],
 )

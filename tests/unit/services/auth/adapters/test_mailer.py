@@ -5,6 +5,7 @@ import email.policy
 import socket
 import ssl
 import stat
+from base64 import b64encode
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -12,6 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from cryptography import x509
@@ -199,6 +201,19 @@ async def test_a_rejected_or_expired_mail_is_not_retried(
     await mailer.deliver(MailRequested(MAIL.to, "late", "late", now_ms() - 1))
     assert server.mails == []
     assert sent(registry) == {"refused": 1, "expired": 1}
+
+
+@pytest.mark.parametrize("hidden", ["b.example, c@d.example", "b.example\r\nSubject: other\r\n\r\nother text"])
+async def test_no_address_contains_other_recipients_or_a_header(
+    make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry, tmp_path: Path, hidden: str
+) -> None:
+    """The library that writes mails decodes encoded words."""
+    server = make_smtp_server()
+    await server.start()
+    mail = msgspec.structs.replace(MAIL, to=f"a@=?utf-8?b?{b64encode(hidden.encode()).decode()}?=")
+    for settings in (smtp(server), MailSettings(outbox=tmp_path)):
+        await mailer_of(settings, metrics).deliver(mail)
+    assert (server.mails, sent(registry)) == ([], {"refused": 2})
 
 
 async def test_a_mail_to_an_account_goes_to_its_verified_address_and_can_be_unsubscribed(
