@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from httptools import HttpParserUpgrade
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -269,6 +269,8 @@ class HttpProtocol(HttpToolsProtocol):
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b:%b" % header for header in self.headers if header[0] != b"upgrade"]
         head = b"\r\n".join([*lines, b"\r\n"])
+        self.parser = HttpRequestParser(self)  # the old one reads nothing after a `Connection: close`
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the base class does
         self._unparsed = memoryview(head + self._after_head() + bytes(self._unparsed))
 
     def _after_head(self) -> bytes:

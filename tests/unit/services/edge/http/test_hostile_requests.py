@@ -87,6 +87,14 @@ async def test_the_body_of_a_request_for_another_protocol_is_no_request(
     assert rest.count(b"HTTP/1.1 ") == rest.count(b"HTTP/1.1 404 ") == 1
 
 
+@pytest.mark.parametrize("connection", ["Upgrade, HTTP2-Settings, close", "close, Upgrade", "Upgrade, keep-alive"])
+async def test_a_request_for_another_protocol_is_answered(site: HttpSite, connection: str) -> None:
+    wanted = request("GET", "/nothing", Connection=connection, Upgrade="h2c")
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(wanted)
+        assert (await head_of(peer)).status == 404
+
+
 async def test_a_tunnel_is_rejected(site: HttpSite) -> None:
     assert (await answer(site.port, request("CONNECT", "chat.test:80"))).status == 400
 
