@@ -149,8 +149,13 @@ def group_changes(request: SetChat, limits: GroupLimits) -> dict[str, object]:
 
 
 def check_handle(handle: str | UnsetType) -> None:
-    rule = "a handle has 2 to 32 characters without spaces, commas, colons and ~, and not only digits"
-    if not isinstance(handle, str) or _HANDLE.fullmatch(handle) is None or handle.isdigit():
+    rule = "a handle has 2 to 32 visible characters without spaces, commas, colons and ~, and not only digits"
+    if (
+        not isinstance(handle, str)
+        or _HANDLE.fullmatch(handle) is None
+        or handle.isdigit()
+        or not is_valid_name(handle)
+    ):
         raise RequestError(ErrorCode.INVALID, rule, "handle")
 
 
