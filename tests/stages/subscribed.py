@@ -3,8 +3,9 @@
 There are two systems with equally many accounts, and in one of them each account has a push subscription. They are
 measured in turns: the rate of pairs of users, their latency at a fixed rate, and a group. Then both have the same load
 at the same time, and their CPU times for a message are compared, because these vary less. Then one message causes
-notifications to `--burst` devices. The latency is measured while the server sends these notifications to a push
-service, which this program simulates.
+notifications to `--burst` devices. The latency is measured before, while the server sends these notifications to a push
+service, which this program simulates, and afterwards. On a machine with few cores, any process that takes CPU time
+delays others. So the control is the latency beside an unrelated process that takes as much CPU time.
 """
 
 import argparse
@@ -47,6 +48,14 @@ _SAME_RATE = {
 }
 _SETTINGS = ('push.permitted_networks=["127.0.0.0/8"]', "push.delay_seconds=2")
 _DRAIN_SECONDS = 600.0
+_SPIN = """
+import sys, time
+while True:
+    end = time.thread_time() + 0.001
+    while time.thread_time() < end:
+        pass
+    time.sleep(0.001 / float(sys.argv[1]) - 0.001)
+"""
 _ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -134,11 +143,34 @@ async def at_once(without: MeasuredSystem, with_them: MeasuredSystem, seconds: f
         _show(f"{name} at the same time\n{table([(costs(here), costs(there)) for here, there in pairs])}")
 
 
-async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Seeder, accounts: range) -> None:
+@contextlib.asynccontextmanager
+async def spinning(share: float) -> AsyncIterator[None]:
+    """A process that takes this share of a core, in pieces of a millisecond."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _SPIN, str(share))
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def latency(system: MeasuredSystem, name: str, seconds: float) -> tuple[float, float]:
+    """Measures and shows the latency. Returns its p99 in milliseconds, and the share of a core that session and the
+    simulated push service take."""
+    began, used = time.monotonic(), system.cpu()["session"] + time.process_time()
+    found = (await measured(system, _LOADS["latency"], seconds)).measures["delivery"]
+    share = (system.cpu()["session"] + time.process_time() - used) / (time.monotonic() - began)
+    _show(f"latency {name}: p50 {found.p50 / 1000:.1f} ms, p99 {found.p99 / 1000:.1f} ms; {share:.2f} cores")
+    return found.p99 / 1000, share
+
+
+async def burst(
+    system: MeasuredSystem, service: CountingPushService, seeder: Seeder, accounts: range, seconds: float
+) -> None:
     """Sends one message that notifies all these accounts, except its sender."""
     chats = await asyncio.to_thread(seeder.chats, accounts, len(accounts))
     await seeder.publish(chats)
-    before = await measured(system, _LOADS["latency"], 10)
+    before, least = await latency(system, "before", seconds)
     (sender,) = seeder.users([accounts[0]])
     edge, used = system.edges[0].replace("ws", "http", 1), system.cpu()["session"]
     sent = await asyncio.to_thread(post, edge, "send", sender.token, chat=chats[0], text="burst", nonce="burst")
@@ -147,16 +179,18 @@ async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Se
         while not service.accepted:
             await asyncio.sleep(0.05)
         began = time.monotonic()
-        meanwhile = await measured(system, _LOADS["latency"], 10)
+        meanwhile, share = await latency(system, "while they drain", seconds)
         during, wanted = service.accepted, len(accounts) - 1
         while service.accepted < wanted:
             await asyncio.sleep(0.1)
     took, used = time.monotonic() - began, (system.cpu()["session"] - used) / wanted
     _show(f"{wanted:,} notifications in {took:.1f} s; {during:,} until the load ended; {service.accepted:,} in all")
     _show(f"{used * 1000:.1f} ms of session's CPU for each; {service.connections:,} connections")
-    for name, one in (("before", before), ("while they drain", meanwhile)):
-        latency = one.measures["delivery"]
-        _show(f"latency {name}: p50 {latency.p50 / 1000:.1f} ms, p99 {latency.p99 / 1000:.1f} ms")
+    after, _ = await latency(system, "afterwards", seconds)
+    async with spinning(share - least):
+        control, _ = await latency(system, f"beside another process that takes {share - least:.2f} cores", seconds)
+    usual = (before + after) / 2
+    _show(f"growth of p99: {meanwhile - usual:+.1f} ms, of the control {control - usual:+.1f} ms")
 
 
 @contextlib.asynccontextmanager
@@ -181,7 +215,7 @@ async def run(options: argparse.Namespace) -> None:
                 await in_turns(without, with_them, options.seconds, options.rounds)
                 await at_once(without, with_them, options.seconds, options.rounds)
             if options.burst:
-                await burst(with_them, service, seeder, accounts[: options.burst])
+                await burst(with_them, service, seeder, accounts[: options.burst], options.beside)
 
 
 def _show(line: str) -> None:
@@ -195,6 +229,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=10_000, help="devices that one message notifies; 0: none")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each run (default 6)")
+    parser.add_argument("--beside", type=float, default=30.0, help="seconds of each latency of the burst (default 30)")
     asyncio.run(run(parser.parse_args()))
 
 

@@ -33,7 +33,7 @@ from services.session.service.repeating import repeat
 from services.session.service.subscriptions import PushLogins, notifies
 from services.session.store import push_queue, push_turns, subscriptions
 from services.session.store.push_queue import UNDECIDED, DueChat, NotifyingChat, NotifyingMember
-from services.session.store.push_turns import DeviceChat, DevicesLeftOut, TurnNote
+from services.session.store.push_turns import DeviceChat, QueuedDevice, TurnNote
 from services.session.store.subscriptions import PushDevice
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
@@ -54,6 +54,10 @@ _CHATS = 100
 """The most chats that are decided in one step."""
 _DEVICES = 32
 """The most devices that are taken in one step."""
+_FOUND = 512
+"""The most devices that one search of the queue finds, because it costs as much as several notifications."""
+_SEARCH_MS = 500
+"""The time between two searches, unless chats were decided meanwhile."""
 _GATHER_SECONDS = 0.05
 """The pause between two steps, in which further turns end. Few devices in a step cost as much as many."""
 _SHARE, _SHARE_BESIDE_MESSAGES, _LONGEST_REST_SECONDS = 0.4, 0.1, 0.02
@@ -160,6 +164,9 @@ class PushDelivery:
         self._timeout_ms = int(settings.push.timeout_seconds * 1000)
         self._lease_ms = _LEASE_MS + self._timeout_ms
         self._ahead_ms = 0
+        self._queue: Sequence[QueuedDevice] = ()
+        """Devices that were found at `_searched` (Unix ms) and not taken since, and earlier ones of closed services."""
+        self._searched = 0
         self._in_progress: set[int] = set()
         """The devices that have a turn in this process."""
         self._delay_ms = int(settings.push.delay_seconds * 1000)
@@ -244,6 +251,7 @@ class PushDelivery:
                 again = self._now() + _UNAVAILABLE_MS
                 await self._database.write(push_queue.finish_chat, one, one.done, again, [], self._now())
             raise
+        self._queue, self._searched = (), 0
         self._woken.set()
         return True
 
@@ -321,10 +329,11 @@ class PushDelivery:
             return False
         closed, until = self._services.closed(now), now + self._lease_ms
         limit = min(free, _DEVICES, self._services.most_places(closed))
-        without = DevicesLeftOut(closed, [*self._in_progress])
-        devices = await self._database.write(push_turns.take_devices, now, lease, until, limit, without)
-        if not devices:
-            return False
+        devices = list[PushDevice]()
+        while not devices:
+            if not (some := await self._next_queued(closed, limit)):
+                return False
+            devices = await self._database.write(push_turns.take_devices, some, now, lease, until)
         chosen = self._choose(devices, now)
         try:
             ended = set(await self._logins.ended((one.account, one.sid) for one in devices))
@@ -340,6 +349,23 @@ class PushDelivery:
             self._tasks.start(self._have_turn(one, _Turn(lease)), "notify a device")
         await self._release([one for one in devices if one not in chosen], lease, now + int(_TICK_SECONDS * 1000))
         return True
+
+    async def _next_queued(self, closed: Sequence[str], limit: int) -> list[int]:
+        """Removes the next devices from `_queue`, at most `limit`. If there is none, the queue is searched. Raises
+        RequestError."""
+        free, now = self._free_devices(closed), self._now()
+        if not free and not self._searched <= now < self._searched + _SEARCH_MS:
+            self._searched = now
+            found = await self._database.read(push_turns.find_devices, now, closed, _FOUND)
+            self._queue = [*found, *self._queue]
+            free = self._free_devices(closed)
+        taken = {one.id for one in free[:limit]}
+        self._queue = [one for one in self._queue if one.id not in taken][:_FOUND]
+        return [one.id for one in free[:limit]]
+
+    def _free_devices(self, closed: Sequence[str]) -> list[QueuedDevice]:
+        origins = frozenset(closed)
+        return [one for one in self._queue if one.origin not in origins and one.id not in self._in_progress]
 
     def _choose(self, devices: Sequence[PushDevice], now: int) -> list[PushDevice]:
         """Chooses the devices whose push services have places, and gives them these places."""
@@ -407,6 +433,7 @@ class PushDelivery:
                 await self._write(ready.device, turn)
             if self._stopping.is_set() or turn.is_over():
                 return
+            await self._rest()
             message = await self._wanted(ready, one, turn)
             if message is not None:
                 shown = Shown(message, "", "", one.state.unread, ready.badge, one.row.urgent, closed)
@@ -466,7 +493,6 @@ class PushDelivery:
     async def _send(self, ready: ReadyDevice, row: DeviceChat, shown: Shown, turn: _Turn) -> Collection[ChatId]:
         """Sends a notification. Returns the chats whose notifications it withdraws. Raises PushFailed, RequestError."""
         text = await self._text(ready, row.chat, shown)
-        await self._rest()
         if not await self._is_held(ready, row, turn):
             return ()
         with turn.sending():

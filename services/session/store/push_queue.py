@@ -28,10 +28,8 @@ _CHATS = push_chat.c
 _SHOWN = push_notification.c
 _OWN = tuple(own_settings.c[field] for field in OwnSettings.__struct_fields__)
 _MEMBER = (member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived)
-_WAITING = sa.select(_SHOWN.subscription).where(sa.text("push_notification.waiting > 0"))
-IS_WAITING = _DEVICES.id.in_(_WAITING)
-IS_URGENT = _DEVICES.id.in_(_WAITING.where(_SHOWN.urgent))
-"""These conditions contain no parameter. Otherwise, SQLite would not use the partial index."""
+WAITS = sa.text("push_notification.waiting > 0")
+"""This condition contains no parameter. Otherwise, SQLite would not use the partial index."""
 UNDECIDED = -1
 """The value of `done` while nothing was decided about a chat yet."""
 
@@ -194,7 +192,8 @@ def correct_times(connection: sa.Connection, now: int, most: int) -> None:
     """Correct the times that were stored while a clock was ahead. A correct time is at most `most` after now, so rows
     with a later time become due."""
     connection.execute(sa.update(push_chat).where(_CHATS.due > now + most).values(due=now))
-    wrong = sa.update(push_subscription).where(_DEVICES.leased_until > now + most, IS_WAITING)
+    is_waiting = _DEVICES.id.in_(sa.select(_SHOWN.subscription).where(WAITS))
+    wrong = sa.update(push_subscription).where(_DEVICES.leased_until > now + most, is_waiting)
     connection.execute(wrong.values(due=now, lease="", leased_until=now))
 
 

@@ -8,14 +8,7 @@ import sqlalchemy as sa
 
 from services.session.push_rules import ChatNature
 from services.session.store import masks
-from services.session.store.push_queue import (
-    IS_URGENT,
-    IS_WAITING,
-    NotifyingMember,
-    blocked_by,
-    first_within,
-    notifying,
-)
+from services.session.store.push_queue import WAITS, NotifyingMember, blocked_by, first_within, notifying
 from services.session.store.subscriptions import DEVICE, PushDevice, lock_devices, note_accepted, note_idle
 from services.session.tables import chat, profile
 from services.session.tables.push import push_notification, push_subscription
@@ -31,32 +24,41 @@ _MOST_ROWS = 500
 more."""
 
 
-class DevicesLeftOut(NamedTuple):
-    """The devices that are not taken: those of these push services, of which the first 500 count, and those whose turn
-    has not ended."""
+class QueuedDevice(NamedTuple):
+    """A device for which a notification waits. `origin`: its push service."""
 
-    origins: Sequence[str] = ()
-    devices: Collection[int] = ()
+    id: int
+    origin: str
 
 
-def take_devices(
-    connection: sa.Connection, now: int, lease: str, until: int, limit: int, without: DevicesLeftOut
-) -> list[PushDevice]:
-    """Takes devices for which a private message or a mention waits, then the devices that have waited longest for a
-    notification. No other process notifies them before `until`."""
-    others = sa.and_(_DEVICES.origin.not_in(without.origins[:_MOST_LEFT_OUT]), _DEVICES.id.not_in(without.devices))
-    free = sa.and_(_DEVICES.due <= now, _DEVICES.leased_until <= now, others, IS_WAITING)
-    due = sa.select(*DEVICE).where(free).order_by(IS_URGENT.desc(), _DEVICES.due, _DEVICES.id).limit(limit)
-    waiting = [PushDevice(**row._mapping) for row in connection.execute(due.with_for_update(skip_locked=True))]
+def find_devices(connection: sa.Connection, now: int, closed: Sequence[str], most: int) -> list[QueuedDevice]:
+    """At most `most` devices that can be taken: first those for which a private message or a mention waits, then those
+    that have waited longest for a notification. Devices of `closed`, of which the first 500 count, are left out. The
+    work grows with the number of waiting notifications, and one search is for many steps."""
+    others = _DEVICES.origin.not_in(closed[:_MOST_LEFT_OUT])
+    waiting = sa.join(push_notification, push_subscription, _DEVICES.id == _SHOWN.subscription)
+    free = sa.and_(WAITS, _DEVICES.due <= now, _DEVICES.leased_until <= now, others)
+    rows = sa.select(_DEVICES.id, _DEVICES.origin).select_from(waiting).where(free)
+    ordered = rows.order_by(_SHOWN.urgent.desc(), _DEVICES.due, _DEVICES.id).limit(most)
+    return [*dict.fromkeys(QueuedDevice(*row) for row in connection.execute(ordered))]
+
+
+def take_devices(connection: sa.Connection, found: Sequence[int], now: int, lease: str, until: int) -> list[PushDevice]:
+    """Takes those of the devices `found` that can still be taken. No other process notifies them before `until`."""
+    places = {number: place for place, number in enumerate(found)}
+    waits = sa.exists().where(_SHOWN.subscription == _DEVICES.id, WAITS)
+    free = sa.and_(_DEVICES.id.in_(found), _DEVICES.due <= now, _DEVICES.leased_until <= now, waits)
+    rows = connection.execute(sa.select(*DEVICE).where(free).with_for_update(skip_locked=True))
+    waiting = sorted((PushDevice(**row._mapping) for row in rows), key=lambda one: places[one.id])
     if not waiting:
         return []
     own = _SHOWN.subscription.in_([one.id for one in waiting])
     counted = sa.select(_SHOWN.subscription, sa.func.count()).where(own).group_by(_SHOWN.subscription)
     sizes: dict[int, int] = dict(connection.execute(counted).all())
-    found = first_within(waiting, [sizes.get(one.id, 0) for one in waiting], _MOST_ROWS)
-    taken = sa.update(push_subscription).where(_DEVICES.id.in_([one.id for one in found]))
-    connection.execute(taken.values(lease=lease, leased_until=until))
-    return found
+    taken = first_within(waiting, [sizes.get(one.id, 0) for one in waiting], _MOST_ROWS)
+    leased = sa.update(push_subscription).where(_DEVICES.id.in_([one.id for one in taken]))
+    connection.execute(leased.values(lease=lease, leased_until=until))
+    return taken
 
 
 class DeviceChat(NamedTuple):

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from services.session.service import push_batch, push_delivery
-from services.session.store import push_queue
+from services.session.store import push_queue, push_turns
+from services.session.store.push_turns import QueuedDevice
 from shared.clock import now_ms
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import GetHistory
+from shared.contract.model import Mention
 from shared.contract.push import FindEndedLogins
 from shared.contract.receipts import FindReadIndexes
 from tests.support.waiting import WAIT_SECONDS
@@ -67,6 +70,58 @@ async def test_only_the_end_of_a_turn_that_frees_enough_places_searches_the_queu
         accepted.release()
     await delivery._tasks.finish(WAIT_SECONDS)
     assert delivery._woken.is_set()
+
+
+async def _sent_in_steps(notifying: Notifying, steps: int) -> list[int]:
+    """Returns the number of notifications that were sent after each step."""
+    sent = []
+    for _ in range(steps):
+        await notifying.delivery._start_sending()
+        await notifying.delivery._tasks.finish(WAIT_SECONDS)
+        sent.append(len(notifying.services.sent))
+    return sent
+
+
+async def test_one_search_of_the_queue_is_for_many_steps(notifying: Notifying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_delivery, "_DEVICES", 2)
+    monkeypatch.setattr(push_delivery, "_SEARCH_MS", 1_000_000)
+    searches, find = list[list[QueuedDevice]](), push_turns.find_devices
+
+    def count(*arguments: Any) -> list[QueuedDevice]:
+        searches.append(find(*arguments))
+        return searches[-1]
+
+    monkeypatch.setattr(push_turns, "find_devices", count)
+    chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
+    for place in range(5):
+        await notifying.subscribe(BOB, f"{place}")
+    await notifying.post_and_decide(chat)
+    assert await _sent_in_steps(notifying, 2) == [2, 4]
+    urgent = await notifying.subscribe(CEM, "of-cem")
+    notifying.services.post(chat, body=pack_segments((Mention(CEM, "@cem"),)))
+    await notifying.moved(chat)
+    await notifying.decide()
+    assert await _sent_in_steps(notifying, 4) == [6, 8, 10, 10]
+    assert len(searches) == 2, "the second one follows the decision"
+    assert urgent in {device for device, _ in notifying.services.sent[4:6]}, "what was found before does not delay it"
+
+
+async def test_what_another_process_has_taken_is_not_taken_again(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both processes have found the same devices."""
+    monkeypatch.setattr(push_delivery, "_DEVICES", 2)
+    chat = (await notifying.store.create_group(ANN, BOB)).id
+    devices = [await notifying.subscribe(BOB, f"{place}") for place in range(4)]
+    await notifying.post_and_decide(chat)
+    other, now = notifying.make(), now_ms()
+    other._queue = await notifying.store.database.read(push_turns.find_devices, now, (), 9)
+    await notifying.send()
+    assert [device for device, _ in notifying.services.sent] == devices[:2]
+    await other._start_sending()
+    await other._tasks.finish(WAIT_SECONDS)
+    assert [device for device, _ in notifying.services.sent] == devices, "it takes the next ones in the same step"
+    await other.close()
 
 
 async def test_a_large_chat_is_decided_in_several_transactions(

@@ -157,6 +157,8 @@ class Notifying:
         return {ChatId(chat): waiting for chat, waiting in rows}
 
     async def send(self) -> None:
+        """Sends as if the last search of the queue were long ago."""
+        self.delivery._searched = 0
         await self.delivery._start_sending()
         await self.delivery._tasks.finish(5)
 

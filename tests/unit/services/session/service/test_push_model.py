@@ -19,7 +19,6 @@ import pytest
 from services.session.service import push_delivery
 from services.session.service.ports import PushFailed, PushMessage, PushResult
 from services.session.store import chats, own_settings, push_queue, push_turns, views
-from services.session.store.push_turns import DevicesLeftOut
 from services.session.store.subscriptions import PushDevice
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
@@ -182,8 +181,8 @@ class PushModel:
         """Leases chats and devices, as a process does that is then killed."""
         database, until = self.notifying.store.database, self.now + _LEASE_MS
         await database.write(partial(push_queue.take_chats, now=self.now, until=until, limit=2, most_members=9))
-        taken = partial(push_turns.take_devices, now=self.now, lease="dead", until=until, limit=1)
-        await database.write(partial(taken, without=DevicesLeftOut([], [])))
+        found = await database.read(push_turns.find_devices, self.now, (), 1)
+        await database.write(push_turns.take_devices, [one.id for one in found], self.now, "dead", until)
 
 
 def mention(account: AccountId) -> bytes:

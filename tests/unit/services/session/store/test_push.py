@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from services.session.push_rules import Notified
 from services.session.store import push_queue, push_turns, subscriptions
 from services.session.store.push_queue import DueChat
-from services.session.store.push_turns import DeviceChat, DevicesLeftOut, TurnNote
+from services.session.store.push_turns import DeviceChat, TurnNote
 from services.session.store.subscriptions import NewDevice, PushDevice, RemovedDevice
 from services.session.tables.push import push_notification, push_subscription
 from shared.contract.errors import ErrorCode, Reason
@@ -57,9 +57,9 @@ async def finish(store: StoreHarness, one: DueChat, *notified: Notified, due: in
 
 
 async def devices(store: StoreHarness, now: int, *closed: str) -> list[PushDevice]:
-    without = DevicesLeftOut(closed)
-    take = partial(push_turns.take_devices, lease=f"l{now}", until=now + 100, limit=9, without=without)
-    return await store.database.write(partial(take, now=now))
+    found = await store.database.read(push_turns.find_devices, now, closed, 9)
+    numbers = [one.id for one in found]
+    return await store.database.write(push_turns.take_devices, numbers, now, f"l{now}", now + 100)
 
 
 async def test_an_endpoint_is_one_subscription_of_its_last_user(populated: StoreHarness) -> None:
