@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -17,7 +16,6 @@ from services.edge.client.session import LocalServices
 from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.context import EdgeContext
 from services.edge.dashboard import DASHBOARD
-from services.edge.delivery.broadcast_pause import BroadcastPause
 from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
@@ -80,7 +78,6 @@ from shared.bus.client import Bus
 from shared.bus.node_identity import new_identity
 from shared.contract import subjects
 from shared.contract.auth import DescribeVerification, OpenVerification, Requester
-from shared.contract.ids import NodeId
 from shared.contract.push import StopMails
 from shared.ops import OpsServer
 from shared.presence.store import Presence
@@ -135,8 +132,7 @@ class Edge:
         self._gaps = GapFiller(bus, accounts, self.read_state.first_undelivered, quotes, metrics, journal)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = resync = Resync(bus, accounts, chats, self.read_state.first_undelivered, metrics)
-        self.pause = _broadcast_pause(self.id, bus, accounts, announcer, resync, lease_seconds)
-        self.receiver = DeliveryReceiver(self.id, chats, resync, leaders, journal, self.pause)
+        self.receiver = DeliveryReceiver(self.id, chats, resync, leaders, journal)
         self._ephemeral = ephemeral = EphemeralHub(bus, self.presence, accounts, chats, context.tasks, clock, self.id)
         ephemeral.nicks.remember_guests(settings.irc.past_guests)
         self.read_state.notify_committed(ephemeral.reads.committed)
@@ -230,7 +226,6 @@ class Edge:
             "revocations": self.watcher.run(),
             "read state": self.read_state.run(),
             "losses": self.receiver.run(),
-            "broadcasts": self.pause.run(),
             "re-sync": self.resync.run(),
             "summaries": refresh_loop(self.bus, self.accounts),
             "connections": self.endpoint.run(),
@@ -317,13 +312,6 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         gateway.stop_accepting()
         await edge.drain()
         running.cancel()
-
-
-def _broadcast_pause(
-    node: NodeId, bus: Bus, accounts: LocalAccounts, announcer: PresenceAnnouncer, resync: Resync, lease_seconds: float
-) -> BroadcastPause:
-    receive = partial(bus.receive, subjects.BROADCAST)
-    return BroadcastPause(node, accounts, announcer, receive, resync.mark_stale, lease_seconds)
 
 
 def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:

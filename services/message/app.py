@@ -1,8 +1,7 @@
 """The message service: wiring, start and orderly shutdown.
 
 The service is ready when NATS answers and stores events, and the database commits. Without Redis the service continues:
-every message is sent to all edges except those that announce their accounts. Session is then queried for a chat's
-members at most once a second.
+every message is sent to all edges. Session is then queried for a chat's members at most once a second.
 """
 
 import asyncio
@@ -69,7 +68,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route_own(bus, batcher, changes, leadership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, leadership.receive_heartbeat)
-    bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_accounts)
+    bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     bus.notify_connection_lost(member_lists.announcements_lost)
     service.open_port(DASHBOARD, store.check, presence.check)
     watches = [announcements.run, Withdrawal(bus, leadership, service.ops.readiness).run]

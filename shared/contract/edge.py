@@ -94,12 +94,9 @@ class Heartbeat(msgspec.Struct, frozen=True):
     the previous version also names each node. A counter without its delivery batch shows a loss. `leaving`: the replica
     shuts down after this heartbeat. `now`: the replica's time in Unix milliseconds; 0 if unknown. `partitions`: the
     number of partitions of the chats. The replica may lead some of them, and then serves its own subject. It is 0 if
-    the replica knows no partitions, and -1 if the replica stops and leads none any more. `placement`: not sent any
-    more. `wants_accounts`: the replica does not know presence, so edges must announce their accounts. `known_nodes`:
-    the nodes whose accounts the replica knows from announcements. The two numbers of a node are those of the complete
-    list and of the last announcement. The replica publishes all messages for these accounts on the node's own subject,
-    in addition to broadcasts. `load`: the CPU cores that the replica has used since its previous heartbeat. `spare`:
-    the replica is a standby: it leads no partitions while another replica does."""
+    the replica knows no partitions, and -1 if the replica stops and leads none any more. `placement`, `wants_accounts`,
+    `known_nodes`: not sent any more. `load`: the CPU cores that the replica has used since its previous heartbeat.
+    `spare`: the replica is a standby: it leads no partitions while another replica does."""
 
     replica: str
     epoch: int
@@ -117,13 +114,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
 class PresenceIncomplete(msgspec.Struct, frozen=True):
     """For the next `milliseconds`, presence may lack `accounts` of this node, because the node cannot reach Redis. The
     node announces all its accounts every few seconds, in several announcements if there are many. It announces each new
-    login at once. If `accounts` is None, any account may be on this node. With 0 milliseconds, presence is complete
-    again.
-
-    While a replica of the message service wants announcements, a node counts them from 1 by `number`; otherwise
-    `number` is 0. `starts`, `ends`: the first and the last announcement of a list of all accounts. `registered`:
-    presence has the accounts, and the event is only for replicas that cannot read presence.
-    """
+    login at once. With 0 milliseconds, presence is complete again. `number`, `starts`, `ends`: not sent any more.
+    `registered`: presence has the accounts; only the previous version sends such events."""
 
     node: NodeId
     milliseconds: int

@@ -13,8 +13,7 @@ Keys (each command touches one key):
 
 While Redis is unavailable, the system works with restrictions: lookups return that presence is unknown. Afterwards,
 edges register their accounts again. If only one node cannot reach Redis, it announces its accounts over NATS, and
-lookups include this node until presence is complete again. While replicas of the message service cannot read presence,
-all nodes announce their accounts for these replicas: see IncompleteNodes.
+lookups include this node until presence is complete again.
 """
 
 import asyncio
@@ -47,131 +46,56 @@ from shared.settings import RedisSettings
 from shared.telemetry import PlainHistogram, log
 from shared.tls import redis_options
 
-_MAX_NAMED = 100_000
-"""The most accounts that a node can name. If it names more, it counts as a node of every account."""
-
 
 class IncompleteNodes:
-    """The nodes that announce their accounts over NATS, because they or the message service cannot reach Redis. Times
-    are monotonic seconds. An announcement adds accounts to those of earlier announcements. Each account is valid for
-    its own time. An account takes about 70 bytes.
-
-    A later announcement removes no account, so an account may seem to be on a node that it has left. A node is *known*
-    if all its accounts are named: a complete list has arrived, no later number is missing, and the list is not old. If
-    the announcement of a later login is lost, the node itself detects this. It compares its own numbers with the
-    numbers in the heartbeats of replicas (services.edge.delivery.broadcast_pause)."""
+    """The nodes that announce their accounts over NATS, because they cannot reach Redis. Times are monotonic seconds.
+    An announcement adds accounts to those of earlier announcements. Each account is valid for its own time. An account
+    takes about 70 bytes. A later announcement removes no account, so an account may seem to be on a node that it has
+    left."""
 
     def __init__(self) -> None:
-        self.nodes: dict[NodeId, _IncompleteNode] = {}
-        """The nodes that announce their accounts. Usually there are none."""
+        self._nodes: dict[NodeId, _IncompleteNode] = {}
+        """Usually there are none."""
 
     def receive(self, state: PresenceIncomplete, now: float) -> None:
-        if state.milliseconds <= 0 and not state.number:
-            self.nodes.pop(state.node, None)
+        if state.milliseconds <= 0:
+            self._nodes.pop(state.node, None)
         else:
-            self.nodes.setdefault(state.node, _IncompleteNode()).receive(state, now)
+            until = now + state.milliseconds / 1000
+            self._nodes.setdefault(state.node, _IncompleteNode()).announce(state.accounts or (), now, until)
 
     def any(self, now: float) -> bool:
         """Whether presence may lack accounts of some node."""
-        self._drop_expired(now)
-        return any(node.lacking_until > now for node in self.nodes.values())
-
-    def any_unnamed(self, now: float) -> bool:
-        """Whether some node counts as a node of every account."""
-        self._drop_expired(now)
-        return any(node.unnamed_until > now for node in self.nodes.values())
-
-    def known(self, now: float) -> dict[NodeId, tuple[int, int]]:
-        """The nodes whose accounts are all known. Each has two numbers: that of its complete list of accounts, and that
-        of its last announcement."""
-        numbers = {name: node.numbers for name, node in self.nodes.items() if node.until > now}
-        return {name: (one.known_since, one.last) for name, one in numbers.items() if one.are_complete(now)}
-
-    def accounts_at(self, name: NodeId, accounts: Collection[AccountId], now: float) -> list[AccountId]:
-        """The given accounts that the node may have."""
-        node = self.nodes.get(name)
-        return [] if node is None else list(node.may_have(accounts, now))
+        if self._nodes:
+            self._nodes = {name: node for name, node in self._nodes.items() if node.until > now}
+        return bool(self._nodes)
 
     def add_to(self, nodes: dict[AccountId, tuple[NodeId, ...]], accounts: Collection[AccountId], now: float) -> None:
         """Adds, in `nodes`, each node to the accounts that are possibly on it."""
-        self._drop_expired(now)
-        for name, node in self.nodes.items():
-            for account in node.may_have(accounts, now):
-                known = nodes.get(account, ())
-                if name not in known:
-                    nodes[account] = (*known, name)
-
-    def _drop_expired(self, now: float) -> None:
-        if self.nodes:
-            self.nodes = {name: node for name, node in self.nodes.items() if node.until > now}
+        if self.any(now):
+            for name, node in self._nodes.items():
+                for account in node.may_have(accounts, now):
+                    known = nodes.get(account, ())
+                    if name not in known:
+                        nodes[account] = (*known, name)
 
 
 class _IncompleteNode:
     def __init__(self) -> None:
         self.until = 0.0
         """The time until which the last announcement is valid."""
-        self.lacking_until = 0.0
-        """Until this time, presence may lack accounts of this node."""
-        self.unnamed_until = 0.0
-        """Until this time, any account may be on this node."""
-        self.numbers = _Numbers()
         self._named: dict[AccountId, float] = {}
         """For each account, the time until which it may be on this node."""
 
-    def receive(self, state: PresenceIncomplete, now: float) -> None:
-        self.numbers.receive(state, now)
-        seconds = state.milliseconds / 1000
-        if not state.registered:
-            self.lacking_until = now + seconds
-        if seconds > 0:
-            self._announce(state.accounts, now, now + seconds)
-
-    def _announce(self, accounts: Collection[AccountId] | None, now: float, until: float) -> None:
+    def announce(self, accounts: Collection[AccountId], now: float, until: float) -> None:
         self.until = max(self.until, until)
-        if accounts is None:
-            self.unnamed_until = until
-            return
         # removing expired entries costs no more than adding the new list
         if 2 * len(accounts) >= len(self._named):
             self._named = {account: end for account, end in self._named.items() if end > now}
         self._named.update(dict.fromkeys(accounts, until))
-        if len(self._named) > _MAX_NAMED:
-            self._named.clear()
-            self.unnamed_until = until
 
-    def may_have(self, accounts: Iterable[AccountId], now: float) -> Iterable[AccountId]:
-        if self.unnamed_until > now:
-            return accounts
+    def may_have(self, accounts: Iterable[AccountId], now: float) -> list[AccountId]:
         return [account for account in accounts if self._named.get(account, 0.0) > now]
-
-
-class _Numbers:
-    """Checks by the numbers of a node's announcements whether all announcements since a complete list have arrived. A
-    list counts for half the time for which its accounts are valid. So its accounts do not expire before the list."""
-
-    def __init__(self) -> None:
-        self.known_since = 0
-        """The number of the complete list after which no announcement is missing; 0 if there is no such list."""
-        self.last = 0
-        self._list = 0
-        """The first number of the list that is arriving; 0 if none is."""
-        self._list_began = 0.0
-        self._until = 0.0
-
-    def receive(self, state: PresenceIncomplete, now: float) -> None:
-        if not state.number or state.number != self.last + 1:
-            self.known_since = self._list = 0
-        self.last = state.number
-        if state.starts and state.number:
-            self._list, self._list_began = state.number, now
-        if state.ends and self._list:
-            if not self.are_complete(now):
-                self.known_since = self._list
-            self._until = self._list_began + state.milliseconds / 2000
-            self._list = 0
-
-    def are_complete(self, now: float) -> bool:
-        return self.known_since > 0 and now < self._until
 
 
 _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
@@ -448,46 +372,21 @@ class Presence:
         *rows, generation = replies
         nodes = {account: nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
-        for members in account_shards.values() if self._incomplete.nodes else ():
+        for members in account_shards.values():
             self._incomplete.add_to(nodes, members, now)
         return PresenceSnapshot(nodes if self._trusted(generation, now) else None, versions)
 
-    @property
-    def is_unreachable(self) -> bool:
-        """Whether the last lookup has failed a moment ago."""
-        return time.monotonic() < self._broken_until
-
-    # The methods below handle nodes that announce their accounts.
-
     def receive_incomplete(self, data: bytes) -> None:
-        """Receive a node's announcement PresenceIncomplete. Announcements of accounts that are registered in presence
-        are ignored."""
+        """Receive a node's announcement PresenceIncomplete. Edges of the previous version also announce accounts that
+        are registered in presence. These announcements are ignored."""
         announced = _decode_incomplete(data)
         if not announced.registered:
             self._incomplete.receive(announced, time.monotonic())
 
-    def receive_accounts(self, data: bytes) -> None:
-        """Receive the accounts that a node has announced, including those that are registered in presence."""
-        self._incomplete.receive(_decode_incomplete(data), time.monotonic())
-
-    @property
-    def known_nodes(self) -> dict[NodeId, tuple[int, int]]:
-        """The nodes whose accounts are all known without Redis; see IncompleteNodes.known."""
-        return self._incomplete.known(time.monotonic()) if self._incomplete.nodes else {}
-
-    def announced_at(self, node: NodeId, accounts: Collection[AccountId]) -> list[AccountId]:
-        """The given accounts that a node may have according to its announcements."""
-        return self._incomplete.accounts_at(node, accounts, time.monotonic())
-
     async def select_online(self, accounts: Collection[AccountId]) -> Collection[AccountId] | None:
         """The accounts among `accounts` that are online; None if this is unknown."""
         nodes = (await self.lookup(accounts)).nodes
-        return None if nodes is None or self.has_unnamed_accounts else nodes.keys()
-
-    @property
-    def has_unnamed_accounts(self) -> bool:
-        """Whether lookups may return nodes that an account is not on."""
-        return self._incomplete.any_unnamed(time.monotonic())
+        return None if nodes is None else nodes.keys()
 
     def _trusted(self, generation: str | None, now: float) -> bool:
         if self._generation not in ("", generation):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from shared.contract.edge import Delivery, Heartbeat
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import MemberPair, Message
 
 BROADCAST = "all"
@@ -25,11 +25,9 @@ for this node."""
 class _Replica:
     last_seen: float
     counters: dict[str, int] = field(default_factory=dict)
-    announced: list[tuple[float, str, int]] = field(default_factory=list)
-    """The heartbeats whose counters the delivery batches have not reached yet. Each entry is the time of arrival, the
-    subject and the counter."""
+    announced: list[tuple[float, int]] = field(default_factory=list)
+    """The heartbeats whose counters the broadcasts have not reached yet, each with the time of its arrival."""
     leaving: bool = False
-    knows_node: bool = False
 
 
 class LossDetector:
@@ -37,17 +35,12 @@ class LossDetector:
     `heartbeat` and `on_timer` report each loss once. The caller then syncs everything.
 
     A replica counts its delivery batches per subject: the node's own subject, and "all" for broadcasts. After its last
-    batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts. In
-    the previous version, it also contains this node's counter. There are three signs of a loss. A counter is skipped, a
-    replica is silent without having announced its end, or a heartbeat has a counter that the batches do not reach soon.
-    Batches may arrive later than the heartbeat. A restarted replica counts as a new one.
+    batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts.
+    There are three signs of a loss. A counter is skipped, a replica is silent without having announced its end, or a
+    heartbeat has a counter that the broadcasts do not reach soon. Batches may arrive later than the heartbeat. A
+    restarted replica counts as a new one."""
 
-    A replica that knows the accounts of this node sends copies of broadcasts on the node's own subject, and the node
-    may not receive the broadcasts themselves. Then the counter of broadcasts is ignored, until a heartbeat shows that
-    the replica no longer sends such copies."""
-
-    def __init__(self, node: NodeId, now: float) -> None:
-        self._node = node
+    def __init__(self, now: float) -> None:
         self._started = now
         self._replicas: dict[tuple[str, int], _Replica] = {}
 
@@ -56,21 +49,16 @@ class LossDetector:
         sender = self._replica(replica, epoch, counter - 1 if subject == BROADCAST else 0, now)
         before = sender.counters.get(subject, 0)
         sender.counters[subject] = max(before, counter)
-        return counter > before + 1 and not (subject == BROADCAST and sender.knows_node)
+        return counter > before + 1
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
         """Note a heartbeat. Returns whether earlier batches of this replica were lost. Only the timer detects the
         silence of other replicas. After this process was frozen, their heartbeats are still queued and arrive next."""
-        sender = self._replica(heartbeat.replica, heartbeat.epoch, heartbeat.counters.get(BROADCAST, 0), now)
+        counter = heartbeat.counters.get(BROADCAST, 0)
+        sender = self._replica(heartbeat.replica, heartbeat.epoch, counter, now)
         sender.leaving = heartbeat.leaving
-        knew_node, sender.knows_node = sender.knows_node, self._node in heartbeat.known_nodes
-        if knew_node or sender.knows_node:
-            sender.counters[BROADCAST] = max(sender.counters.get(BROADCAST, 0), heartbeat.counters.get(BROADCAST, 0))
-            sender.announced = [one for one in sender.announced if one[1] != BROADCAST]
-        for subject in (self._node, BROADCAST):
-            counter = heartbeat.counters.get(subject, 0)
-            if counter > sender.counters.get(subject, 0):
-                sender.announced.append((now, subject, counter))
+        if counter > sender.counters.get(BROADCAST, 0):
+            sender.announced.append((now, counter))
         return self._has_missed_batches(sender, now)
 
     def on_timer(self, now: float) -> list[str]:
@@ -88,9 +76,9 @@ class LossDetector:
     def _has_missed_batches(self, replica: _Replica, now: float) -> bool:
         missed = False
         while replica.announced and now - replica.announced[0][0] > PATIENCE_SECONDS:
-            _, subject, counter = replica.announced.pop(0)
-            if replica.counters.get(subject, 0) < counter:
-                replica.counters[subject] = counter
+            _, counter = replica.announced.pop(0)
+            if replica.counters.get(BROADCAST, 0) < counter:
+                replica.counters[BROADCAST] = counter
                 missed = True
         return missed
 

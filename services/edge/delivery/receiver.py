@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from services.edge.delivery.broadcast_pause import BroadcastPause
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import BROADCAST, LossDetector, group_runs
 from services.edge.delivery.resync import Resync
@@ -16,7 +15,7 @@ from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.edge import ChangeDelivery, DeliveryBatch, Heartbeat
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import NodeId
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -24,32 +23,20 @@ _TICK_SECONDS = 1.0
 _HEARTBEAT_MS = 1000.0
 """The longest time that a heartbeat takes to arrive, because the next heartbeat is sent after this time."""
 
-_REMEMBERED_CHANGES = 4_096
-
 _decode_batch: Final = msgspec.msgpack.Decoder(DeliveryBatch).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 class DeliveryReceiver:
     def __init__(
-        self,
-        node: NodeId,
-        chats: LocalChats,
-        resync: Resync,
-        leaders: Leaders,
-        journal: MessageJournal,
-        pause: BroadcastPause,
+        self, node: NodeId, chats: LocalChats, resync: Resync, leaders: Leaders, journal: MessageJournal
     ) -> None:
         self._node = node
         self._leaders = leaders
         self._chats = chats
         self._resync = resync
         self._journal = journal
-        self._pause = pause
-        self._changes: dict[tuple[ChatId, int], set[AccountId | None]] = {}
-        """The accounts that the last changes were pushed to, by chat and `rev`. The same change may arrive in a
-        broadcast and in a delivery batch."""
-        self._losses = LossDetector(node, _now())
+        self._losses = LossDetector(_now())
 
     def subscribe(self, bus: Bus) -> None:
         """Must be called before the bus client starts."""
@@ -78,32 +65,16 @@ class DeliveryReceiver:
         """Push the change. A client that misses this event gets the change together with the chat's next change, or at
         its next sync."""
         node, number = delivery.origin or ("", 0)
-        if (delivery := self._without_notified(delivery)).recipients == []:
-            return
         try:
             self._chats.notify_changed(delivery, number if node == self._node else None)
         except Exception:
             _log.exception("change not delivered", chat=delivery.change.chat, rev=delivery.change.rev)
-
-    def _without_notified(self, delivery: ChangeDelivery) -> ChangeDelivery:
-        """The delivery of a change, without the recipients that an earlier copy of this delivery has reached."""
-        key = delivery.change.chat, delivery.change.rev
-        notified = self._changes.setdefault(key, set())
-        if len(self._changes) > _REMEMBERED_CHANGES:
-            del self._changes[next(iter(self._changes))]
-        if delivery.recipients is None and None not in notified:
-            notified.add(None)
-            return delivery
-        left = [] if None in notified else [one for one in delivery.recipients or () if one not in notified]
-        notified.update(left)
-        return msgspec.structs.replace(delivery, recipients=left)
 
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)
         if self._losses.heartbeat(heartbeat, _now()):
             self._resync.mark_stale("a delivery batch was lost")
         self._leaders.heartbeat(heartbeat, _now())
-        self._pause.receive(heartbeat, _now())
         now = steady_ms()
         self._chats.message_clock.observe(heartbeat.now, now - _HEARTBEAT_MS, now)
 

@@ -53,7 +53,7 @@ class Lease:
                 await self.beat()
             except RedisError as error:
                 _log.warning("presence unreachable", error=repr(error))
-                await self._announcer.announce_incomplete(self._accounts.present)
+                await self._announcer.announce_incomplete(self._accounts.present())
                 self._mark_stale("presence cannot be registered", self._accounts.unregistered_to_sync())
             await asyncio.sleep(self._seconds / BEATS_PER_LEASE)
 

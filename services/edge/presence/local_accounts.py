@@ -246,7 +246,6 @@ class LocalAccounts:
             try:
                 others = await self._joins.get(account)
                 self._registered.add([account])
-                await self._announcer.announce_registered(account)
             except RedisError:
                 self._missing.add(account)
                 self._unregistered[1].add(account)
@@ -262,12 +261,12 @@ class LocalAccounts:
 
     @property
     def has_unconfirmed(self) -> bool:
-        return bool(self._announcer.unconfirmed) or any(self._unregistered)
+        return any(self._unregistered)
 
     def is_unconfirmed(self, account: AccountId) -> bool:
         """Whether services may not know yet that the account is on this node, because it has just logged in without
         Redis."""
-        return account in self._announcer.unconfirmed or any(account in one for one in self._unregistered)
+        return any(account in one for one in self._unregistered)
 
     @property
     def presence_unknown(self) -> bool:

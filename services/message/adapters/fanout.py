@@ -4,13 +4,7 @@ The batches are numbered, so that edges detect losses.
 A heartbeat each second shows edges and the other replicas that this replica is live, and repeats the counter of
 broadcasts. If the last batch to a node is lost, only that node is told so: see EdgeNodes.
 
-While presence is unknown, except in the first seconds of this process, heartbeats request edges to announce their
-accounts. A node that has announced its accounts may stop receiving broadcasts. So the messages of a broadcast that are
-for these accounts are also published on the node's own subject. All other nodes, of any version, receive broadcasts.
-
-Invariant: a heartbeat names each node with the number of its last known announcement. When it is sent, all batches that
-were routed without this announcement have been published. So a message that was not sent to an announced account was
-committed before the heartbeat, and the node gets the message by a sync.
+While presence is unknown, every message is broadcast with its recipients.
 """
 
 import asyncio
@@ -241,11 +235,6 @@ class Fanout:
         self.edge_seen = self._nodes.heard
         self._choice = BroadcastChoice(settings.broadcast_members_per_edge, self._nodes)
         self._presence_losses = 0
-        self._presence_known = False
-        """Whether presence has been known at any time since the start."""
-        self._wants_accounts = False
-        self._known_before: dict[NodeId, tuple[int, int]] | None = None
-        """The nodes with announced accounts when the current delivery began; None between deliveries."""
 
     # Delivery batches
 
@@ -277,11 +266,7 @@ class Fanout:
 
     async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
         """Publish the messages to the edges of their recipients, in order. If this fails, announce a loss."""
-        self._known_before = self._presence.known_nodes
-        try:
-            await self._deliver(plan, found)
-        finally:
-            self._known_before = None
+        await self._deliver(plan, found)
         has_webhook = {chat for chat, member_list in plan.member_lists.items() if member_list.has_webhooks}
         for one in plan.messages if has_webhook else ():
             if one.message.chat in has_webhook:
@@ -340,14 +325,12 @@ class Fanout:
             nodes = await self._reload_member_lists(outdated, plan, found)
         if nodes is None:
             self._metrics.presence_unknown.inc()
-        routes = {
+        return {
             chat: _broadcast_route(member_list, self._newest(chat, versions))
             if chat in broadcast
             else self._named_route(chat, member_list, nodes, oldest[chat])
             for chat, member_list in member_lists.items()
         }
-        self._add_known_nodes(routes.values())
-        return routes
 
     def _broadcast_of(self, member_lists: Mapping[ChatId, ChatMembers]) -> set[ChatId]:
         return {
@@ -365,17 +348,6 @@ class Fanout:
             recipients = {**_by_node(member_list.members, nodes)}
             self._choice.reached(chat, len(member_list.members), len(recipients))
         return _ChatRoute(member_list.version, recipients, member_list.pair, member_list.joined_after(oldest))
-
-    def _add_known_nodes(self, routes: Collection[_ChatRoute]) -> None:
-        """Add the nodes that have announced their accounts to the routes of broadcasts. Such a node may have stopped
-        receiving broadcasts, so it gets the messages for its accounts on its own subject."""
-        broadcast = [route for route in routes if ALL_NODES in route.recipients]
-        for node in self._presence.known_nodes if broadcast else ():
-            for route in broadcast:
-                members = route.recipients[ALL_NODES]
-                here = None if members is None else self._presence.announced_at(node, members)
-                if here != []:
-                    route.recipients[node] = here
 
     def _newest(self, chat: ChatId, versions: Mapping[ChatId, int]) -> int:
         """The newest version of the chat that Redis or session has named; 0 if there is none."""
@@ -418,10 +390,8 @@ class Fanout:
         return _pack(DeliveryBatch(self.replica, self.epoch, counter, deliveries, [*changes]))
 
     def announce_loss(self) -> None:
-        """Count a broadcast that is never sent. The next heartbeat then shows a loss, and every edge syncs. Edges that
-        receive no broadcasts sync after their next delivery batch."""
-        for node in (ALL_NODES, *self._presence.known_nodes):
-            self._nodes.next(node, time.monotonic())
+        """Count a broadcast that is never sent. The next heartbeat then shows a loss, and every edge syncs."""
+        self._nodes.next(ALL_NODES, time.monotonic())
         self._metrics.losses.inc()
 
     # Heartbeats
@@ -435,11 +405,7 @@ class Fanout:
     async def _check_presence(self) -> None:
         """Announces a loss when Redis has lost its data or fallen back to older data. Messages since then may not have
         been sent to some nodes."""
-        unknown = (await self._presence.lookup()).nodes is None
-        self._presence_known |= not unknown
-        self._wants_accounts = unknown and (
-            self._presence_known or self._wants_accounts or self._presence.is_unreachable
-        )
+        await self._presence.lookup()
         if self._presence.losses != self._presence_losses:
             self._presence_losses = self._presence.losses
             self.announce_loss()
@@ -459,8 +425,7 @@ class Fanout:
         self._choice.update()
         heartbeat = Heartbeat(
             self.replica, self.epoch, self._nodes.reported(now), leaving, now_ms(), partitions,
-            wants_accounts=self._wants_accounts, known_nodes=self._known_nodes(), load=self._leadership.load(),
-            spare=self._leadership.is_standby(),
+            load=self._leadership.load(), spare=self._leadership.is_standby(),
         )  # fmt: skip
         try:
             for node in self._nodes.quiet(now, leaving=leaving):
@@ -469,14 +434,6 @@ class Fanout:
             await self._publish(subjects.HEARTBEAT, _pack(heartbeat))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
-
-    def _known_nodes(self) -> dict[NodeId, tuple[int, int]]:
-        """The nodes that have announced their accounts. A node is left out if it has announced accounts since the
-        current delivery began."""
-        known, before = self._presence.known_nodes, self._known_before
-        if before is None:
-            return known
-        return {node: before[node] for node in known if node in before and before[node][0] == known[node][0]}
 
 
 def _size(one: CommittedMessage) -> int:

@@ -514,7 +514,11 @@ class FakeMessageService(FakeService):
             await asyncio.sleep(self._beat_seconds)
 
     async def beat(self) -> None:
-        counters = {str(node): counter for node, counter in self._counters.items()}
+        """Sends a heartbeat, and the empty batches that follow the last batch to each node."""
+        counters = {str(ALL): self._counters[ALL]} if ALL in self._counters else {}
+        for node in self._counters.keys() - {ALL}:
+            self._counters[node] += 1
+            await self.publish(node, DeliveryBatch(self.replica, 1, self._counters[node], []))
         await self.bus.publish(subjects.HEARTBEAT, pack(Heartbeat(self.replica, 1, counters, now=now_ms())))
 
     # The methods below reply to reads from a snapshot, taken at the moment when the request arrived.

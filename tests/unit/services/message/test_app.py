@@ -160,15 +160,15 @@ async def test_on_the_wire_batches_precede_their_reply(
 async def test_a_node_that_lost_redis_is_sent_the_messages_of_all_chats(
     env: MessageEnvironment, settings: Settings
 ) -> None:
-    """Presence names neither the sender nor that node. Another node still gets only messages for its own accounts."""
+    """Presence does not name that node. Another node still gets only messages for its own accounts."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, ANN)
     async with running_replica(settings):
         await env.wait_for_replicas()
-        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 10_000)))
+        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 10_000, [ANN, BOB])))
         await env.edges.send(ANN, ROOM)
         await wait_until(lambda: len(env.edges.received(SOUTH)) == 1)
-        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 0)))
+        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 0, [])))
         await env.edges.send(ANN, ROOM)
         await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
     assert [set(one.recipients or ()) for one in env.edges.batches[SOUTH][0].deliveries] == [{ANN, BOB}]

@@ -14,12 +14,11 @@ LATER = FIRST_SECONDS + 100.0
 
 def detector() -> LossDetector:
     """Returns a detector that has run for a while."""
-    return LossDetector(NODE, now=0.0)
+    return LossDetector(now=0.0)
 
 
-def beat(counter: int = 0, *, broadcasts: int = 0, epoch: int = 1, leaving: bool = False) -> Heartbeat:
-    counters = {str(NODE): counter, BROADCAST: broadcasts, "edge-2-def": 77}
-    return Heartbeat("replica", epoch, counters, leaving)
+def beat(broadcasts: int = 0, *, epoch: int = 1, leaving: bool = False) -> Heartbeat:
+    return Heartbeat("replica", epoch, {BROADCAST: broadcasts}, leaving)
 
 
 @pytest.mark.parametrize("subject", [str(NODE), BROADCAST])
@@ -44,7 +43,7 @@ def test_subjects_and_replicas_are_counted_separately() -> None:
 
 def test_a_heartbeat_reveals_the_loss_of_the_last_batch() -> None:
     losses = detector()
-    losses.batch("replica", 1, NODE, 1, LATER)
+    losses.batch("replica", 1, BROADCAST, 1, LATER)
     losses.heartbeat(beat(2), LATER)
     assert losses.on_timer(LATER + PATIENCE_SECONDS - 0.1) == []
     assert losses.on_timer(LATER + PATIENCE_SECONDS + 0.1) == ["delivery batches of replica"]
@@ -61,7 +60,7 @@ def test_the_next_heartbeat_reveals_the_loss_without_the_timer() -> None:
 def test_a_heartbeat_may_overtake_its_batch() -> None:
     losses = detector()
     losses.heartbeat(beat(1), LATER)
-    assert not losses.batch("replica", 1, NODE, 1, LATER + 0.1)
+    assert not losses.batch("replica", 1, BROADCAST, 1, LATER + 0.1)
     assert losses.on_timer(LATER + 1) == []
 
 
@@ -69,7 +68,7 @@ def test_two_heartbeats_announce_one_batch_each() -> None:
     losses = detector()
     losses.heartbeat(beat(1), LATER)
     losses.heartbeat(beat(2, leaving=True), LATER + 0.5)
-    assert not losses.batch("replica", 1, NODE, 1, LATER + 0.6)
+    assert not losses.batch("replica", 1, BROADCAST, 1, LATER + 0.6)
     assert losses.on_timer(LATER + 1.0) == []
     assert losses.on_timer(LATER + 1.5) == ["delivery batches of replica"]
 
@@ -94,21 +93,21 @@ def test_broadcasts_during_the_silence_of_a_replica_are_lost() -> None:
     losses = detector()
     losses.heartbeat(beat(), LATER)
     assert losses.on_timer(LATER + 10) == ["silence of replica"]
-    losses.heartbeat(beat(broadcasts=3), LATER + 11)
+    losses.heartbeat(beat(3), LATER + 11)
     assert losses.on_timer(LATER + 12) == ["delivery batches of replica"]
 
 
 def test_broadcasts_before_the_start_of_this_node_are_not_lost() -> None:
     losses = detector()
-    losses.heartbeat(beat(broadcasts=1_000), FIRST_SECONDS / 2)
+    losses.heartbeat(beat(1_000), FIRST_SECONDS / 2)
     assert losses.on_timer(FIRST_SECONDS / 2 + 1) == []
     assert not losses.batch("replica", 1, BROADCAST, 1_001, 3.0)
     assert losses.batch("replica", 1, BROADCAST, 1_003, 3.0)
-    assert not LossDetector(NODE, 0.0).batch("replica", 1, BROADCAST, 8, FIRST_SECONDS / 2)
+    assert not LossDetector(0.0).batch("replica", 1, BROADCAST, 8, FIRST_SECONDS / 2)
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=40), st.sampled_from([str(NODE), BROADCAST]))
-def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> None:
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_exactly_the_losses_are_reported(arrivals: list[bool]) -> None:
     """A delivery batch is sent every 0.1 s, and a heartbeat every second and at the end.
 
     Some delivery batches are lost.
@@ -118,29 +117,11 @@ def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> 
     for number, arrived in enumerate(arrivals):
         now = LATER + number / 10
         if arrived:
-            reports += losses.batch("replica", 1, subject, number + 1, now)
+            reports += losses.batch("replica", 1, BROADCAST, number + 1, now)
         if number % 10 == 9:
-            reports += losses.heartbeat(Heartbeat("replica", 1, {subject: number + 1}), now)
+            reports += losses.heartbeat(Heartbeat("replica", 1, {BROADCAST: number + 1}), now)
         reports += len(losses.on_timer(now))
     end = LATER + len(arrivals) / 10
-    reports += losses.heartbeat(Heartbeat("replica", 1, {subject: len(arrivals)}), end)
+    reports += losses.heartbeat(Heartbeat("replica", 1, {BROADCAST: len(arrivals)}), end)
     reports += len(losses.on_timer(end + PATIENCE_SECONDS + 0.1))
     assert bool(reports) == (not all(arrivals))
-
-
-def test_broadcasts_of_a_replica_that_knows_the_node_prove_nothing() -> None:
-    """The node need not receive such broadcasts.
-
-    From the first heartbeat that does not name the node, broadcasts of this replica count again.
-    """
-    losses = detector()
-    losses.batch("replica", 1, BROADCAST, 1, LATER)
-    known = Heartbeat("replica", 1, {BROADCAST: 5}, known_nodes={NODE: (1, 1)})
-    losses.heartbeat(beat(broadcasts=3), LATER)
-    losses.heartbeat(known, LATER)
-    assert losses.on_timer(LATER + PATIENCE_SECONDS + 0.1) == []
-    assert not losses.batch("replica", 1, BROADCAST, 9, LATER)
-    assert losses.batch("replica", 1, NODE, 2, LATER), "its own subject counts"
-    losses.heartbeat(beat(broadcasts=12), LATER + 1)
-    assert losses.on_timer(LATER + 2) == []
-    assert losses.batch("replica", 1, BROADCAST, 14, LATER + 2)

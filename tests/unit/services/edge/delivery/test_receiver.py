@@ -8,9 +8,9 @@ import time
 import pytest
 
 from shared.bus.client import pack
-from shared.contract.edge import ChangeDelivery, Delivery, DeliveryBatch, Heartbeat
+from shared.contract.edge import Delivery, DeliveryBatch, Heartbeat
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import ChangeKind, MessageChange, Sync, SyncChat
+from shared.contract.message import Sync, SyncChat
 from shared.contract.session import CreateChat
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import ALL
@@ -66,7 +66,7 @@ async def test_a_gap_of_many_pages(cluster: EdgeCluster) -> None:
     await alice.until_texts(7, *texts, "last")
 
 
-async def test_the_heartbeat_reveals_the_loss_of_the_last_batch(cluster: EdgeCluster) -> None:
+async def test_the_loss_of_the_last_batch_is_revealed(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await cluster.synced_clients(1)
@@ -436,15 +436,3 @@ async def test_held_pushes_are_bounded_and_written_on_time(cluster: EdgeCluster)
     assert other.socket.closed_with is not None
     assert other.socket.closed_with[0] == 1013
     assert len(edge.endpoint.clients) == 1
-
-
-async def test_a_change_in_two_batches_is_shown_once_to_each_recipient(cluster: EdgeCluster) -> None:
-    """One batch names fewer of this edge's accounts than the other."""
-    edge = await cluster.add_edge()
-    shown: list[list[AccountId] | None] = []
-    edge.chats.notify_changed = lambda delivery, origin: shown.append(delivery.recipients)  # type: ignore[method-assign]
-    for rev, recipients in ((1, [1]), (1, [1, 2]), (1, [2]), (2, [1]), (3, None), (3, None), (3, [1])):
-        change = MessageChange(ChatId(7), rev, 1, ChangeKind.RECALL, AccountId(1), 0)
-        named = None if recipients is None else [AccountId(one) for one in recipients]
-        edge.receiver.receive_batch(pack(DeliveryBatch("r", 1, rev, [], [ChangeDelivery(change, named)])), edge.id)
-    assert shown == [[1], [2], [1], None]

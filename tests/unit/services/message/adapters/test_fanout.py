@@ -17,7 +17,7 @@ from services.message.adapters.member_list_cache import MemberListCache
 from services.message.domain import CommittedMessage
 from services.message.metrics import MessageMetrics
 from shared.contract import subjects
-from shared.contract.edge import DeliveryBatch, Heartbeat, PresenceIncomplete, RecentJoins
+from shared.contract.edge import DeliveryBatch, Heartbeat, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
@@ -431,84 +431,3 @@ async def test_a_replica_that_leaves_closes_what_is_not_closed(harness: FanoutHa
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
     assert (await harness.beat(leaving=True)).leaving
     assert [one.counter for one in harness.batches(subjects.deliver(NORTH))] == [1, 2]
-
-
-def announced(node: NodeId, number: int, *accounts: AccountId, ends: bool = True) -> bytes:
-    """Returns an announcement. With `ends`, it is the end of a complete list."""
-    return msgspec.msgpack.encode(PresenceIncomplete(node, 10_000, [*accounts], number, ends, ends, registered=True))
-
-
-async def test_without_presence_known_nodes_get_their_messages_and_the_others_all(harness: FanoutHarness) -> None:
-    """The broadcast is for nodes that are not known. If no node receives it, NATS drops it."""
-    await harness.load_member_lists(ROOM, HALL)
-    harness.own.receive_accounts(announced(NORTH, 1, BOB))
-    harness.own.receive_accounts(announced(SOUTH, 1, CEM, ends=False))
-    await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1)])
-    assert harness.received(subjects.BROADCAST) == [(1, 1, [1, 2]), (2, 1, [1, 2, 3])]
-    assert harness.received(subjects.deliver(NORTH)) == [(1, 1, [2]), (2, 1, [2])]
-    assert harness.received(subjects.deliver(SOUTH)) == []
-    harness.own.receive_accounts(announced(SOUTH, 2, CEM))
-    await harness.deliver(harness.fanout, [committed(ROOM, 2), committed(HALL, 2)])
-    assert harness.received(subjects.deliver(SOUTH)) == [(2, 2, [3])]
-
-
-async def test_broadcasts_of_large_chats_go_to_known_nodes_too(harness: FanoutHarness) -> None:
-    await harness.join(NORTH, ANN)
-    await harness.load_member_lists(HALL)
-    harness.own.receive_accounts(announced(NORTH, 1))
-    await harness.deliver(harness.make_fanout(3, NORTH), [committed(HALL, 1)])
-    assert harness.received(subjects.BROADCAST) == harness.received(subjects.deliver(NORTH)) == [(2, 1, None)]
-
-
-async def test_a_loss_is_announced_to_known_nodes_on_their_own_subjects(harness: FanoutHarness) -> None:
-    harness.own.receive_accounts(announced(NORTH, 1, ANN))
-    harness.fanout.announce_loss()
-    await harness.load_member_lists(ROOM)
-    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
-    assert [one.counter for one in harness.batches(subjects.deliver(NORTH))] == [2]
-
-
-async def test_heartbeats_name_known_nodes_but_not_while_a_delivery_may_lack_them(harness: FanoutHarness) -> None:
-    """A delivery batch that does not name an account must come before the heartbeat with the number of the account's
-    announcement.
-    """
-    beats: list[Heartbeat] = []
-    await harness.load_member_lists(ROOM)
-    harness.own.receive_accounts(announced(NORTH, 1, ANN))
-    assert (await harness.beat()).known_nodes == {NORTH: (1, 1)}
-    plan = harness.fanout.plan([committed(ROOM, 1)])
-    found = await harness.fanout.look_up(plan, ())
-    publish = harness.fanout._publish
-
-    async def interrupted(subject: str, payload: bytes) -> None:
-        harness.fanout._publish = publish
-        harness.own.receive_accounts(announced(NORTH, 2, BOB, ends=False))
-        harness.own.receive_accounts(announced(SOUTH, 1, CEM))
-        beats.append(await harness.beat())
-        await publish(subject, payload)
-
-    harness.fanout._publish = interrupted
-    await harness.fanout.deliver(plan, found)
-    beats.append(await harness.beat())
-    assert [one.known_nodes for one in beats] == [{NORTH: (1, 1)}, {NORTH: (1, 2), SOUTH: (1, 1)}]
-
-
-async def test_accounts_are_wanted_while_presence_cannot_be_read_but_not_after_the_start(
-    harness: FanoutHarness, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def wants() -> bool:
-        await harness.fanout._check_presence()
-        return (await harness.beat()).wants_accounts
-
-    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 3600.0)
-    await harness.join(NORTH, ANN)
-    assert not await wants(), "presence is young"
-    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
-    assert not await wants()
-    valkey_server.flush()
-    assert await wants()
-    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 3600.0)
-    await harness.join(NORTH, ANN)
-    assert await wants(), "not all are registered again"
-    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
-    assert not await wants()
