@@ -11,9 +11,8 @@ read it already.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator
-from contextlib import aclosing
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
 
 from services.edge.catchup.reader import ChatCursor, MessageContext, MissedReader
 from services.edge.delivery.local_chats import LocalChats
@@ -39,36 +38,24 @@ _READING = -1
 """The position of a chat while its missed messages are being read."""
 
 
-class ChatsLoaded(NamedTuple):
-    """Instruct the connection to give these chats of the account to the dialect."""
+class ReadingClient(Protocol):
+    """The client that reads its missed messages."""
 
-    chats: list[LoadedChat]
+    def awaits_reply(self, message: Message) -> bool:
+        """Whether the client has posted this message and the message has no reply yet."""
 
+    def posts_in(self, chat: ChatId) -> bool:
+        """Whether messages that the client has posted to this chat have no reply yet."""
 
-class ShowMessages(NamedTuple):
-    """Instruct the connection to deliver these messages of one chat. Before each message, the iterator checks how far
-    the connection has read and which of its own messages are in flight. So the iterator must be consumed at once."""
+    def load_chats(self, chats: Sequence[LoadedChat]) -> None:
+        """Give these chats of the account to the dialect."""
 
-    messages: Iterator[EncodedMessage]
+    def show(self, messages: Iterable[EncodedMessage]) -> None:
+        """Deliver these messages of one chat. Before each message, the iterator checks how far the client has read and
+        which of its own messages are in flight."""
 
-
-class AwaitRoom(NamedTuple):
-    """Instruct the connection to wait until the client has received most of the frames sent to it."""
-
-
-Step = ChatsLoaded | ShowMessages | AwaitRoom
-Steps = AsyncGenerator[Step]
-"""The generator yields one step after the other. The connection performs each step without suspending, except
-AwaitRoom, and closes the generator."""
-
-
-class OwnMessages(Protocol):
-    """Access to the messages that the connection itself has posted and that have no reply yet."""
-
-    def awaits(self, message: Message) -> bool:
-        """Whether the connection has posted this message and the message has no reply yet."""
-
-    def are_in(self, chat: ChatId) -> bool: ...
+    async def until_room(self) -> None:
+        """Wait until the client has received most of the frames sent to it."""
 
 
 class MissedMessages:
@@ -76,7 +63,7 @@ class MissedMessages:
     connection. While the connection reads a chat, none of the chat's messages are live."""
 
     __slots__ = (
-        "_account", "_answered", "_chats", "_dialect", "_discovered", "_first_page", "_last", "_other_nodes", "_own",
+        "_account", "_answered", "_chats", "_client", "_dialect", "_discovered", "_first_page", "_last", "_other_nodes",
         "_reader", "_since", "complete",
     )  # fmt: skip
 
@@ -86,7 +73,7 @@ class MissedMessages:
         chats: LocalChats,
         account: LocalAccount,
         dialect: Dialect,
-        own: OwnMessages,
+        client: ReadingClient,
         *,
         complete: bool = False,
     ) -> None:
@@ -94,7 +81,7 @@ class MissedMessages:
         self._chats = chats
         self._account = account
         self._dialect = dialect
-        self._own = own
+        self._client = client
         self._since = chats.message_clock.latest() * 1000
         """The time of the login, on the clock that stamps messages."""
         self._other_nodes: Collection[NodeId] = ()
@@ -172,29 +159,23 @@ class MissedMessages:
         except TimeoutError:
             _log.info("a login continues before its sync is complete", account=self._account.account)
 
-    async def read_all(self) -> Steps:
+    async def read_all(self) -> None:
         """Read the missed messages of every chat."""
         first = self._first_page
         page = first or await self._snapshot()
         while page is not None:
-            yield ChatsLoaded([LoadedChat(entry.chat, entry.pair) for entry in page.chats])
+            self._client.load_chats([LoadedChat(entry.chat, entry.pair) for entry in page.chats])
             for entry in page.chats:
-                async with aclosing(self._read(entry, after_login=page is not first)) as steps:
-                    async for step in steps:
-                        yield step
+                await self._read(entry, after_login=page is not first)
             page = await self._reader.next_page(self._account.account, page) if page.more else None
-        async with aclosing(self.read_discovered()) as steps:
-            async for step in steps:
-                yield step
+        await self.read_discovered()
 
-    async def read_discovered(self) -> Steps:
+    async def read_discovered(self) -> None:
         """Read the chats that were found while other chats were read. Afterwards, only live messages are delivered."""
         while self._discovered:
             chat = next(iter(self._discovered))
             fresh = self._discovered.pop(chat)
-            async with aclosing(self._read_on(ChatCursor(chat, self._account.account, None, fresh))) as steps:
-                async for step in steps:
-                    yield step
+            await self._read_on(ChatCursor(chat, self._account.account, None, fresh))
         self.complete = True
         self._answered.clear()
         for chat, last in list(self._last.items()):
@@ -206,7 +187,7 @@ class MissedMessages:
         bare = not self._dialect.pushes_missed
         return await self._reader.first_page(self._account.account, self._other_nodes, bare=bare)
 
-    async def _read(self, entry: ChatSync, *, after_login: bool) -> Steps:
+    async def _read(self, entry: ChatSync, *, after_login: bool) -> None:
         """Read one chat of a sync, to the chat's last index. A snapshot taken after the login also shows messages that
         arrived live and are read already."""
         chat, pushes = entry.chat, self._dialect.pushes_missed
@@ -221,14 +202,14 @@ class MissedMessages:
         sequencer.pair = entry.pair or sequencer.pair
         sequencer.rev = entry.rev if sequencer.rev is None else sequencer.rev
         fresh = min(live, before + 1) if after_login else entry.head + 1
-        if after_login and self._posts_in(chat):
+        if after_login and self._client.posts_in(chat):
             # The account may have posted some of the missed messages itself. A sync leaves the account's own messages
             # out.
             after = min(entry.missed_from, fresh) - 1
         elif pushes:
             after = min(entry.upto, fresh - 1)
             missed = (message for message in entry.messages if message.index <= after)
-            yield self._show(sequencer, missed, context)
+            self._show(sequencer, missed, context)
         else:
             after = fresh - 1  # the client requests the older messages by itself
         self._last[chat] = after
@@ -236,10 +217,8 @@ class MissedMessages:
             read = entry.delivered if pushes else [(1, fresh - 1)]
             since = 0.0 if before == entry.head else self._since
             cursor = ChatCursor(chat, self._account.account, after, fresh, read, since)
-            async with aclosing(self._read_on(cursor)) as steps:
-                async for step in steps:
-                    yield step
-        yield AwaitRoom()
+            await self._read_on(cursor)
+        await self._client.until_room()
 
     async def _before_login(self, entry: ChatSync) -> int:
         """Return an index up to which all messages of the snapshot were posted before the login. The snapshot was taken
@@ -259,10 +238,7 @@ class MissedMessages:
                 break
         return before
 
-    def _posts_in(self, chat: ChatId) -> bool:
-        return self._own.are_in(chat)
-
-    async def _read_on(self, cursor: ChatCursor) -> Steps:
+    async def _read_on(self, cursor: ChatCursor) -> None:
         """Read pages up to the last index while live messages of this chat are held. From the last index on, the
         connection gets live messages."""
         self._last[cursor.chat] = _READING
@@ -271,20 +247,18 @@ class MissedMessages:
             if sequencer is not None:
                 with self._chats.reading(cursor.chat, sequencer):
                     while not cursor.at_head:
-                        async with aclosing(self._read_page(sequencer, cursor)) as steps:
-                            async for step in steps:
-                                yield step
+                        await self._read_page(sequencer, cursor)
         except RequestError as error:
             _log.warning("chat cannot be read", chat=cursor.chat, error=str(error))
         finally:
             self._last[cursor.chat] = cursor.after or 0
 
-    async def _read_page(self, sequencer: ChatSequencer, cursor: ChatCursor) -> Steps:
+    async def _read_page(self, sequencer: ChatSequencer, cursor: ChatCursor) -> None:
         """Read one page. At the last index, also take the live messages since then. Raises RequestError."""
         page = await self._reader.chat_page(cursor)
         if page.version < sequencer.latest_version:
             await asyncio.sleep(_STALE_SECONDS)
-            yield AwaitRoom()
+            await self._client.until_room()
             return
         first = page.first_index.get(cursor.account)
         if first is None:  # the account has left the chat
@@ -295,24 +269,24 @@ class MissedMessages:
             cursor.after = self._reader.first_undelivered(cursor, page.unread_from[cursor.account]) - 1
         else:
             context = await self._context(page.messages)
-            yield self._show(sequencer, self._unseen(cursor, page.messages, first), context)
+            self._show(sequencer, self._unseen(cursor, page.messages, first), context)
             cursor.after = max(cursor.after, page.upto)
         if cursor.after >= page.head:
             context = await self._context(sequencer.recent_after(cursor.after) or ())
             # no other coroutine runs from here on, so this list stays complete
             recent = sequencer.recent_after(cursor.after)
             if recent is not None:
-                yield self._show(sequencer, self._unseen(cursor, recent, first), context)
+                self._show(sequencer, self._unseen(cursor, recent, first), context)
                 cursor.after = max(cursor.after, sequencer.head or 0)
                 cursor.at_head = True
                 return
-        yield AwaitRoom()
+        await self._client.until_room()
 
-    def _unseen(self, cursor: ChatCursor, messages: Iterable[Message], first: int) -> Iterator[Message]:
-        return (one for one in messages if one.index >= first and cursor.shows(one, self._own.awaits))
+    def _unseen(self, cursor: ChatCursor, messages: Iterable[Message], first: int) -> Iterable[Message]:
+        return (one for one in messages if one.index >= first and cursor.shows(one, self._client.awaits_reply))
 
-    def _show(self, sequencer: ChatSequencer, messages: Iterable[Message], context: MessageContext) -> ShowMessages:
-        return ShowMessages(
+    def _show(self, sequencer: ChatSequencer, messages: Iterable[Message], context: MessageContext) -> None:
+        self._client.show(
             context.encoded(message, sequencer.pair)
             for message in messages
             if (message.chat, message.index) not in self._answered

@@ -1,23 +1,21 @@
 """One client: its socket, inbox, posts, outbox and login. A message from the client passes through the inbox and the
 posts. Output to the client passes through the outbox."""
 
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Sequence
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Socket
-from services.edge.catchup.missed import ChatsLoaded, ShowMessages, Steps
 from services.edge.client.connection import CloseConnection, Connection
 from services.edge.client.inbox import TOO_FAST, WAITED, ClientInbox, PostBatch, RejectedFrame, Work
 from services.edge.client.outbox import ClientOutbox
 from services.edge.client.posts import Iteration, Posts
 from services.edge.client.requests import RequestHandler, RequestRunner
-from services.edge.client.session import LocalServices, LoginSession
+from services.edge.client.session import LocalServices, LoginSession, ReadMissed
 from services.edge.confirmations.confirmation import DeliveryConfirmation
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Action, Dialect, LocalReply, Request
+from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Action, Dialect, LoadedChat, LocalReply, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.local_accounts import Recipient
@@ -27,6 +25,7 @@ from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.contract.model import Message
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -34,8 +33,9 @@ _INPUT_ENDED = 1000, "all is answered"
 
 
 class Client(Recipient):
-    """Implements services.edge.canonical.transport.ClientHandler, services.edge.client.posts.Processable and
-    services.edge.client.requests.RequestOwner. The client calls `ended` when the socket has ended."""
+    """Implements services.edge.canonical.transport.ClientHandler, services.edge.client.posts.Processable,
+    services.edge.client.requests.RequestOwner and services.edge.catchup.missed.ReadingClient. The client calls `ended`
+    when the socket has ended."""
 
     __slots__ = (
         "_close_when_idle", "_context", "_ended", "_iteration", "_last_heard", "_out", "_posts", "_requests",
@@ -68,7 +68,7 @@ class Client(Recipient):
         )
         self.session = LoginSession(context, services, self, connection, self._out)
         self._posts = Posts(context, iteration, self.session, self._out, self)
-        self.session.catch_up.own = self._posts
+        self.session.catch_up.client = self
         self._requests = RequestRunner(context, self.session, self._out, handler, self)
 
     @property
@@ -265,24 +265,36 @@ class Client(Recipient):
     def start_reading(self) -> None:
         self._read(self.session.catch_up.start_reading())
 
-    def _read(self, steps: Steps | None) -> None:
-        if steps is not None:
-            self.session.catch_up.reading = self._context.tasks.start(self._carry_out(steps), "catch-up")
+    def _read(self, read: ReadMissed | None) -> None:
+        if read is not None:
+            self.session.catch_up.reading = self._context.tasks.start(self._read_missed(read), "catch-up")
 
-    async def _carry_out(self, steps: Steps) -> None:
+    async def _read_missed(self, read: ReadMissed) -> None:
         try:
-            async with aclosing(steps):
-                async for step in steps:
-                    if isinstance(step, ShowMessages):
-                        for encoded in step.messages:
-                            self._deliver_one(encoded)
-                    elif isinstance(step, ChatsLoaded):
-                        self._out.chats_loaded(step.chats)
-                    else:
-                        await self._out.until_room()
+            await read()
         except Exception:
             _log.exception("missed messages not read")
             self.fail()
+
+    # services.edge.catchup.missed.ReadingClient
+
+    def awaits_reply(self, message: Message) -> bool:
+        in_flight = self._posts.in_flight
+        return in_flight is not None and in_flight.awaits(message)
+
+    def posts_in(self, chat: ChatId) -> bool:
+        in_flight = self._posts.in_flight
+        return in_flight is not None and in_flight.chat == chat
+
+    def load_chats(self, chats: Sequence[LoadedChat]) -> None:
+        self._out.chats_loaded(chats)
+
+    def show(self, messages: Iterable[EncodedMessage]) -> None:
+        for encoded in messages:
+            self._deliver_one(encoded)
+
+    async def until_room(self) -> None:
+        await self._out.until_room()
 
     # The following methods are for the account that is logged in.
 

@@ -133,7 +133,7 @@ class InFlight:
 
 class Posts:
     """Replies to messages that arrive in one iteration of the event loop are written together, at its end or before any
-    other output. Implements services.edge.upstream.attempt.Submitter and services.edge.catchup.missed.OwnMessages."""
+    other output. Implements services.edge.upstream.attempt.Submitter."""
 
     __slots__ = ("_client", "_context", "_iteration", "_out", "_publisher", "_session", "in_flight")
 
@@ -175,12 +175,6 @@ class Posts:
         return drafts
 
     # Results
-
-    def awaits(self, message: Message) -> bool:
-        return self.in_flight is not None and self.in_flight.awaits(message)
-
-    def are_in(self, chat: ChatId) -> bool:
-        return self.in_flight is not None and self.in_flight.chat == chat
 
     def accept(self, encoded: EncodedMessage, *, again: bool = False) -> bool:
         """Answer the sender with its own message as it was delivered. Returns whether the message belongs to the batch

@@ -2,13 +2,13 @@
 messages."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
-from services.edge.catchup.missed import MissedMessages, OwnMessages, Steps
+from services.edge.catchup.missed import MissedMessages, ReadingClient
 from services.edge.catchup.reader import MissedReader
 from services.edge.client.connection import Connection, PendingVerification
 from services.edge.client.media_sender import MediaTransfers
@@ -31,20 +31,21 @@ from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.tokens import Claims
 
 _OTHER_LOGIN = "another registration or login has begun on this connection"
+ReadMissed = Callable[[], Awaitable[None]]
 
 
 class CatchUp:
     """Reads the missed messages of one client, from before the login is answered until all messages are read. If there
-    is something to read, `start_reading` and `chat_discovered` return steps. The client performs these steps in a task,
-    and stores the task in `reading`."""
+    is something to read, `start_reading` and `chat_discovered` return the function that reads it. The client calls this
+    function in a task, and stores the task in `reading`."""
 
-    __slots__ = ("_chats", "_reader", "missed", "own", "reading")
+    __slots__ = ("_chats", "_reader", "client", "missed", "reading")
 
     def __init__(self, reader: MissedReader, chats: LocalChats) -> None:
         self._reader = reader
         self._chats = chats
-        self.own: OwnMessages
-        """Access to the client's own messages. The client sets this before `begin`."""
+        self.client: ReadingClient
+        """The client sets this before `begin`."""
         self.missed: MissedMessages | None = None
         """How far the missed messages are read. This is kept until the last index of each chat on this node has
         passed the last index that was read. If it is None, every message is live."""
@@ -52,22 +53,22 @@ class CatchUp:
 
     async def begin(self, account: LocalAccount, dialect: Dialect, other_nodes: Collection[NodeId]) -> None:
         """Begin to read, before a login is answered."""
-        self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.own)
+        self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.client)
         await self.missed.begin(other_nodes)
 
-    def start_reading(self) -> Steps | None:
+    def start_reading(self) -> ReadMissed | None:
         """Read the missed messages, after a login is answered."""
         if self.missed is None or self.reading is not None:
             return None
-        return self.missed.read_all()
+        return self.missed.read_all
 
-    def chat_discovered(self, account: LocalAccount, dialect: Dialect, chat: ChatId, fresh: int) -> Steps | None:
+    def chat_discovered(self, account: LocalAccount, dialect: Dialect, chat: ChatId, fresh: int) -> ReadMissed | None:
         """See services.edge.presence.local_accounts.Recipient.catch_up."""
         if self.missed is None:
-            self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.own, complete=True)
+            self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.client, complete=True)
         self.missed.chat_discovered(chat, fresh)
         if self.missed.complete and (self.reading is None or self.reading.done()):
-            return self.missed.read_discovered()
+            return self.missed.read_discovered
         return None
 
     def contains(self, message: Message) -> bool:
@@ -280,8 +281,8 @@ class LoginSession:
         self._services.accounts.stale_profiles.add(self.connection.account)
         return self._account.summary if self._account is not None else None
 
-    def discover(self, chat: ChatId, fresh: int) -> Steps | None:
-        """Read messages of this chat that were not delivered. Returns the steps for this. See Recipient.catch_up."""
+    def discover(self, chat: ChatId, fresh: int) -> ReadMissed | None:
+        """Return the function that reads messages of this chat that were not delivered. See Recipient.catch_up."""
         if self._account is None or self.is_closing or not self.dialect.receives_pushes:
             return None
         return self.catch_up.chat_discovered(self._account, self.dialect, chat, fresh)
