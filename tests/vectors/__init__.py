@@ -32,18 +32,20 @@ from typing import Any
 
 import msgspec
 
+from services.edge.canonical import replies
 from services.edge.canonical.commands import EdgeCommand
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.replies import DisplayMessage, Reply
+from services.edge.canonical.replies import ChatToResume, DisplayChange, DisplayMessage, ForwardedMessage, MadeCounts
 from services.edge.dialects.base import LoadedChat
 from services.edge.dialects.encoded_message import to_display
 from shared.contract import subjects
+from shared.contract.auth import Authenticated, VerificationNeeded
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.made import Made
-from shared.contract.message import ChangePage, History
+from shared.contract.message import ChangePage, History, Unread
 from shared.contract.model import MemberPair, Mention, Message, ProfileSummary, Quote, RichSegment, Segment
 from shared.contract.recovery import Recovered
 from shared.contract.search import SearchPage
@@ -215,10 +217,19 @@ COMMANDS: dict[str, type[Any]] = {
 }
 _NOT_SHOWN = (ChangePage, History, Made, Recovered, SearchPage)
 """Replies of services that are not shown, because the edge makes its own reply in place of them."""
+_PARTS = (ChatToResume, DisplayChange, DisplayMessage, ForwardedMessage, MadeCounts)
+"""Parts of replies."""
+_OF_EDGE = [kind for kind in vars(replies).values() if getattr(kind, "__module__", "") == replies.__name__]
 ANSWERS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (*Reply.__args__, *(kind.route.reply for kind in COMMANDS.values() if hasattr(kind, "route")))
-    if isinstance(kind, type) and kind not in (msgspec.Struct, *_NOT_SHOWN)
+    for kind in (
+        *_OF_EDGE,
+        Authenticated,
+        Unread,
+        VerificationNeeded,
+        *(kind.route.reply for kind in COMMANDS.values() if hasattr(kind, "route")),
+    )
+    if isinstance(kind, type) and kind not in (*_PARTS, *_NOT_SHOWN)
 }
 EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in Event.__args__}
 

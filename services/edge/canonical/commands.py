@@ -60,8 +60,7 @@ class PostMessage(msgspec.Struct, frozen=True, gc=False):
     mark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EditMessage:
+class EditMessage(msgspec.Struct, frozen=True):
     """Replace the content of a message that the account has sent. `references_media` and `nonce` are as in PostMessage.
     `if_rev`: edit only if the text has not changed after this `rev` of the chat."""
 
@@ -73,8 +72,7 @@ class EditMessage:
     if_rev: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardMessage:
+class ForwardMessage(msgspec.Struct, frozen=True):
     """Post the content of a message to other chats. `nonce` names this command, as the nonce of PostMessage names a
     message."""
 
@@ -120,8 +118,7 @@ class PostUpload:
     packages: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DropUpload:
+class DropUpload(msgspec.Struct, frozen=True):
     """The client's frames do not match the announcement of its upload. The edge discards the parts, and replies with
     this failure."""
 
@@ -137,8 +134,7 @@ UploadCommand = StartUpload | UploadPart | PostUpload | DropUpload
 in the edge."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateChatByUuid:
+class CreateChatByUuid(msgspec.Struct, frozen=True):
     """Create a group, which anyone may join, with these accounts as members. With `private`, find or create the private
     chat with the only account of the list."""
 
@@ -147,35 +143,30 @@ class CreateChatByUuid:
     private: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FindUsers:
+class FindUsers(msgspec.Struct, frozen=True):
     """Return the profiles of the accounts whose OC number, username or e-mail address is exactly `query`."""
 
     query: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShowProfiles:
+class ShowProfiles(msgspec.Struct, frozen=True):
     """Return the profiles of these accounts. Accounts that do not exist are left out of the reply."""
 
     accounts: tuple[AccountId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FetchUnread:
+class FetchUnread(msgspec.Struct, frozen=True):
     """Fetch the undelivered messages of all chats, oldest first, at most `count` (None: all). Fetched messages then
     count as delivered."""
 
     count: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class CountUnread:
+class CountUnread(msgspec.Struct, frozen=True):
     """Return the number of unread messages of each chat, and how many of these messages mention the account."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadHistory:
+class ReadHistory(msgspec.Struct, frozen=True):
     """Return a page of messages as in GetHistory, with the reactions to them. The messages stay unread. The reply
     contains the chat's last index."""
 
@@ -187,8 +178,7 @@ class ReadHistory:
     at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeChats:
+class ResumeChats(msgspec.Struct, frozen=True):
     """Return the messages and changes that the client lacks in its chats, as described in
     shared.contract.resume.Resume. `epoch`: the epoch under which the client stored its messages. If the epoch has
     changed since, the client must discard its messages."""
@@ -198,16 +188,15 @@ class ResumeChats:
     window: int
     timeline: int
     before: tuple[int, int] | None = None
-    revs: dict[ChatId, int] = field(default_factory=dict)
-    states: dict[ChatId, int] = field(default_factory=dict)
+    revs: dict[ChatId, int] = {}
+    states: dict[ChatId, int] = {}
     among: tuple[int, int] | None = None
-    lists: dict[str, int] = field(default_factory=dict)
+    lists: dict[str, int] = {}
     """The lists that the client wants, each with the state that the client has of it. See
     shared.contract.own_lists.GetOwnLists."""
 
 
-@dataclass(frozen=True, slots=True)
-class MarkChatRead:
+class MarkChatRead(msgspec.Struct, frozen=True):
     """Mark the committed messages of a chat up to this index as read. `counts`: whether the client wants the number of
     messages that remain unread."""
 
@@ -216,63 +205,54 @@ class MarkChatRead:
     counts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceTyping:
+class AnnounceTyping(msgspec.Struct, frozen=True):
     """Show the other members of a chat that the account is writing a message (`on`) or has stopped."""
 
     chat: ChatId
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WatchAccounts:
+class WatchAccounts(msgspec.Struct, frozen=True):
     """Show the connection the presence of these accounts from now on, and of no others."""
 
     accounts: tuple[AccountId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GiveState:
+class GiveState(msgspec.Struct, frozen=True):
     """Set the account's state while the connection lasts: active, away, busy or hidden, and an optional text."""
 
     state: str
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateAccount:
+class UpdateAccount(msgspec.Struct, frozen=True):
     """Change the account's profile, then its security question. Some dialects change both in one frame."""
 
     profile: SetProfile
     security: SetSecurity
 
 
-@dataclass(frozen=True, slots=True)
-class GetServerStatus:
+class GetServerStatus(msgspec.Struct, frozen=True):
     """Query whether the server is in maintenance. Needs no login."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewToken:
+class RenewToken(msgspec.Struct, frozen=True):
     """Use the token of this request, which the edge has verified. The token logs the connection in, or replaces the
     token of the connection's login."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportAccount:
+class ExportAccount(msgspec.Struct, frozen=True):
     """Return all stored data of the account, except messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportMessages:
+class ExportMessages(msgspec.Struct, frozen=True):
     """Return a page of the messages that the account has sent to a chat, after an index."""
 
     chat: ChatId
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RequestVerification:
+class RequestVerification(msgspec.Struct, frozen=True):
     """Mail the link for the pending verification of this connection. Needs no login."""
 
 

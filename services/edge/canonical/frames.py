@@ -1,12 +1,11 @@
 """Frames: the units that a socket sends and receives."""
 
-from dataclasses import dataclass
+import msgspec
 
 from shared.contract.model import Media
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(msgspec.Struct, frozen=True):
     """A binary WebSocket frame. A text frame is plain `bytes`, in UTF-8."""
 
     data: bytes
@@ -18,8 +17,7 @@ class Binary:
 Frame = bytes | Binary
 
 
-@dataclass(frozen=True, slots=True)
-class MediaPayload:
+class MediaPayload(msgspec.Struct, frozen=True):
     """A picture or file in the dialect's own form. A text frame announces it, and `packages` binary frames of nearly
     equal size follow. If the bytes cannot be read, `fallback` is sent instead."""
 

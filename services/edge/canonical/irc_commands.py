@@ -1,29 +1,27 @@
 """The commands that only IRC has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class ReadStates:
+class ReadStates(msgspec.Struct, frozen=True):
     """Return the current presence of these accounts. Any account may request this."""
 
     accounts: tuple[AccountId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ShowAway:
+class ShowAway(msgspec.Struct, frozen=True):
     """Show the other members of a chat, which the account has joined, that the account is away."""
 
     chat: ChatId
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RelayTags:
+class RelayTags(msgspec.Struct, frozen=True):
     """Show the tags of a client's TAGMSG to those members of a chat who use IRC. With a `text`, show a message of this
     client instead. With `unanswered`, the message is a NOTICE."""
 
@@ -33,23 +31,20 @@ class RelayTags:
     unanswered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorNicks:
+class MonitorNicks(msgspec.Struct, frozen=True):
     """From now on, show the connection when users with these nicks come and leave. These nicks replace all nicks of
     earlier commands."""
 
     nicks: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ShowModes:
+class ShowModes(msgspec.Struct, frozen=True):
     """Show these modes of the account to other users of IRC, until the account leaves this edge."""
 
     modes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class BecomeOperator:
+class BecomeOperator(msgspec.Struct, frozen=True):
     """Make the connection's account an IRC operator until it leaves this edge. `name` and `secret` belong to an account
     that the setting `irc.operators` lists."""
 
@@ -57,8 +52,7 @@ class BecomeOperator:
     secret: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class ActAsOperator:
+class ActAsOperator(msgspec.Struct, frozen=True):
     """Close the connections of `account`, and give `text` as the reason. Only an IRC operator may do this. Without an
     account, `text` is shown to all users who have requested such texts."""
 

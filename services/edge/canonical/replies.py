@@ -1,12 +1,10 @@
 """The replies: results that a dialect encodes as the answer to a command."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 from services.edge.canonical.frames import Outgoing
 from shared.contract.admin import OwnReports
-from shared.contract.auth import Authenticated, VerificationNeeded
+from shared.contract.auth import Authenticated
 from shared.contract.bots import BotView
 from shared.contract.contacts import BlockedAccounts, Requests
 from shared.contract.drafts import SavedDraft
@@ -14,7 +12,7 @@ from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import AccountRecord, Made
-from shared.contract.message import MessageChange, Posted, Reactions, Unread
+from shared.contract.message import MessageChange, Posted, Reactions
 from shared.contract.metadata import MetadataList
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
 from shared.contract.own_lists import OwnLists
@@ -23,21 +21,18 @@ from shared.contract.push import SubscriptionList
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
 from shared.contract.search import SearchPage
-from shared.contract.session import AccountView, ChatView, ChatViews, MemberSettings
+from shared.contract.session import AccountView, MemberSettings
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
+class ServerStatus(msgspec.Struct, frozen=True):
     maintenance: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NoPendingVerification:
+class NoPendingVerification(msgspec.Struct, frozen=True):
     """No verification is pending on this connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationMailed:
+class VerificationMailed(msgspec.Struct, frozen=True):
     """The link was mailed. A VerificationEnded event will report the result."""
 
 
@@ -72,15 +67,13 @@ class DisplayChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
     summary: ProfileSummary | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePage:
+class MessagePage(msgspec.Struct, frozen=True):
     """The reply to GetHistory or FetchUnread, with the senders' profile summaries."""
 
     messages: tuple[DisplayMessage, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
+class HistoryPage(msgspec.Struct, frozen=True):
     """The reply to ReadHistory. `head`: the chat's last index. `more`: whether further messages follow in the direction
     of the page. `rev`: the number of the last change that the messages include. `sides`: for a page around an index,
     whether there are more messages before and after the page. `older`: the direction of any other page."""
@@ -93,16 +86,14 @@ class HistoryPage:
     older: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesFound:
+class MessagesFound(msgspec.Struct, frozen=True):
     """The reply to SearchMessages. `around`: see SearchPage."""
 
     page: SearchPage
     around: tuple[DisplayMessage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ChatMarkedRead:
+class ChatMarkedRead(msgspec.Struct, frozen=True):
     """The reply to MarkChatRead, with the resulting read state, because another connection may have read more.
     `unread`: how many messages of other users remain unread, and how many of these mention the account. `index`: the
     account has read all messages up to this index. `unread` and `mentions` are None if the message service was not
@@ -112,8 +103,7 @@ class ChatMarkedRead:
     index: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangesPage:
+class ChangesPage(msgspec.Struct, frozen=True):
     """The reply to GetChanges; see shared.contract.message.ChangePage."""
 
     changes: tuple[DisplayChange, ...]
@@ -121,8 +111,7 @@ class ChangesPage:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChatToResume:
+class ChatToResume(msgspec.Struct, frozen=True):
     """A chat, its state in the message service, and the messages and changes that the client lacks. `mute` and `role`
     belong to the requesting account. `other`: the other member of a private chat, if it is known."""
 
@@ -138,8 +127,7 @@ class ChatToResume:
 _NO_LISTS = OwnLists()
 
 
-@dataclass(frozen=True, slots=True)
-class ChatsResumed:
+class ChatsResumed(msgspec.Struct, frozen=True):
     """The reply to ResumeChats. `reset`: the client must discard its stored messages. `gone` and `away` are as in
     Resumed. `before`: where the next page begins, or None after the last page. `lists`: the lists that have changed."""
 
@@ -152,13 +140,11 @@ class ChatsResumed:
     lists: OwnLists = _NO_LISTS
 
 
-@dataclass(frozen=True, slots=True)
-class UsersFound:
+class UsersFound(msgspec.Struct, frozen=True):
     profiles: tuple[Profile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardedMessage:
+class ForwardedMessage(msgspec.Struct, frozen=True):
     """The result of forwarding a message to one chat: the place of the forwarded message, or the reason for the
     failure."""
 
@@ -168,20 +154,17 @@ class ForwardedMessage:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesForwarded:
+class MessagesForwarded(msgspec.Struct, frozen=True):
     results: tuple[ForwardedMessage, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceShown:
+class PresenceShown(msgspec.Struct, frozen=True):
     """The reply to WatchAccounts: the presence of each account."""
 
     presence: tuple[PresenceChanged, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRenewed:
+class TokenRenewed(msgspec.Struct, frozen=True):
     """The token is valid. `expires`: Unix seconds."""
 
     account: AccountId
@@ -189,8 +172,7 @@ class TokenRenewed:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountExported:
+class AccountExported(msgspec.Struct, frozen=True):
     """`exported`: the time of the export in Unix milliseconds."""
 
     exported: int
@@ -205,16 +187,14 @@ class AccountExported:
     metadata: MetadataList
 
 
-@dataclass(frozen=True, slots=True)
-class AccountMade:
+class AccountMade(msgspec.Struct, frozen=True):
     """The reply to ListMade. `bots`: the account's bots, with their valid tokens."""
 
     bots: tuple[BotView, ...]
     made: Made
 
 
-@dataclass(frozen=True, slots=True)
-class MadeCounts:
+class MadeCounts(msgspec.Struct, frozen=True):
     """The numbers of webhooks, links and bots' tokens that an account has made. All of them work even while the account
     has no login."""
 
@@ -224,8 +204,7 @@ class MadeCounts:
     bot_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordChanged:
+class PasswordChanged(msgspec.Struct, frozen=True):
     """`made`: counts of the account's webhooks, links and bots, or None if they are unknown."""
 
     login: Authenticated
@@ -238,8 +217,7 @@ class AccountRecovered(Ack, frozen=True):
     made: MadeCounts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesExported:
+class MessagesExported(msgspec.Struct, frozen=True):
     """`after`: the last index that this page covers. The next page begins after this index. `more`: whether a next page
     exists. `draft`: only in the first page."""
 
@@ -259,33 +237,5 @@ class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
     again: bool = False
 
 
-Reply = (
-    Authenticated
-    | VerificationNeeded
-    | NoPendingVerification
-    | VerificationMailed
-    | ServerStatus
-    | MessageAccepted
-    | MessagePage
-    | TokenRenewed
-    | HistoryPage
-    | MessagesFound
-    | ChatMarkedRead
-    | ChatsResumed
-    | ChangesPage
-    | Unread
-    | UsersFound
-    | PresenceShown
-    | MessagesForwarded
-    | AccountExported
-    | AccountMade
-    | AccountRecovered
-    | PasswordChanged
-    | MessagesExported
-    | ChatViews
-    | AccountView
-    | ChatView
-    | Ack
-    | msgspec.Struct
-)
+Reply = msgspec.Struct
 """A reply that the edge itself makes, or a reply of a service, which the route of its request names."""

@@ -2,9 +2,10 @@
 joins."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import ReadHistory, ResumeChats
 from services.edge.canonical.replies import ChatsResumed, ChatToResume, DisplayMessage, HistoryPage

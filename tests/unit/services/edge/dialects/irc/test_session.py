@@ -1,9 +1,9 @@
 """Tests lines to which the server replies only after several requests to services."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import Command, PostMessage, ReadHistory, ResumeChats
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, Event, RoleChanged
