@@ -1,8 +1,8 @@
 """Publishes and receives ephemeral events. These include changes that an account makes to its own settings and chats.
 The account's other connections show such a change at once, or after the next sync."""
 
-from collections.abc import Awaitable, Callable
-from typing import assert_never
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_never
 
 import msgspec
 import nats.errors
@@ -25,8 +25,8 @@ from shared.contract.own_settings import OwnSettings, SetOwnSettings
 from shared.contract.session import MarkReadTime, MemberSettings, MuteChat, PlaceChat, ReadTime
 from shared.telemetry import log
 
-Publish = Callable[[EphemeralEvent], Awaitable[None]]
-"""Publishes an event to every edge, including this one. Raises nats.errors.Error."""
+Publish = Callable[[EphemeralEvent], Coroutine[Any, Any, None]]
+"""Publishes an event to every edge, including this one. If this fails, the event is lost."""
 
 OwnChange = MuteChat | PlaceChat | SaveDraft | SetOwnSettings | MarkReadTime
 """The commands by which an account changes something that only itself sees."""
@@ -37,7 +37,10 @@ _log = log(__name__)
 
 def publisher(bus: Bus) -> Publish:
     async def publish(event: EphemeralEvent) -> None:
-        await bus.publish(subjects.EPHEMERAL_EVENT, pack(event))
+        try:
+            await bus.publish(subjects.EPHEMERAL_EVENT, pack(event))
+        except nats.errors.Error as error:
+            _log.info("ephemeral event not published", kind=type(event).__name__, error=repr(error))
 
     return publish
 
@@ -66,10 +69,7 @@ class OwnEvents:
     async def _announce(self, changed: OwnChanged) -> None:
         """Show the change on this edge before the command is answered, and send it to the other edges."""
         self._show(changed)
-        try:
-            await self._publish(changed)
-        except nats.errors.Error as error:
-            _log.info("own change not announced", error=repr(error))
+        await self._publish(changed)
 
     def receive(self, changed: OwnChanged) -> None:
         if changed.origin[0] != self._node:

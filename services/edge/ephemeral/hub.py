@@ -1,10 +1,8 @@
 """Connects the classes that handle ephemeral events, and receives the ephemeral events of all edges."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import assert_never
-
-import nats.errors
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar, assert_never
 
 from services.edge.canonical.commands import AnnounceTyping
 from services.edge.canonical.irc_commands import RelayTags
@@ -51,23 +49,55 @@ _TYPING_KNOWN_SECONDS = 60.0
 """Replies about blocks are kept for this time. If an event about a block was lost, typing is shown wrongly at most
 until then."""
 _MEMBERS_PER_REQUEST = 100
-_KNOWN_PLACES = 100_000
+_KNOWN_REPLIES = 100_000
 
+K = TypeVar("K")
+V = TypeVar("V")
 _Place = tuple[AccountId, ChatId]
 _TTL_MS = 6_000
 _EVERY_SECONDS = 3.0
 
 
-class KnownBlocks:
-    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
-        self._bus = bus
+class _KnownReplies(Generic[K, V]):
+    """Keeps replies of the session service, each for `seconds`."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
         self._clock = clock
-        self._known: OrderedDict[_Place, tuple[bool, float]] = OrderedDict()
-        """Whether one of the two members blocks the other, and the time until which this reply is used."""
+        self._seconds = seconds
+        self._known: OrderedDict[K, tuple[V, float]] = OrderedDict()
+        """The replies, each with the time until which it is used."""
         self._forgotten = 0
         """How many times all replies were forgotten. A reply to a request from before that is returned, but not
         kept."""
-        self._requests = RequestCoalescer("blocked members", self._fetch, _MEMBERS_PER_REQUEST)
+
+    async def get(self, keys: Collection[K]) -> dict[K, V]:
+        """Raises RequestError."""
+        now, forgotten = self._clock(), self._forgotten
+        found = {key: known[0] for key in keys if (known := self._known.get(key)) is not None and now < known[1]}
+        if missing := [key for key in keys if key not in found]:
+            fetched = await self._fetch(missing)
+            found |= fetched
+            if forgotten == self._forgotten:
+                self._known.update((key, (value, now + self._seconds)) for key, value in fetched.items())
+                while len(self._known) > _KNOWN_REPLIES:
+                    self._known.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        self._forgotten += 1
+        self._known.clear()
+
+    async def _fetch(self, keys: list[K]) -> Mapping[K, V]:
+        raise NotImplementedError
+
+
+class KnownBlocks(_KnownReplies[_Place, bool]):
+    """Whether one of two members blocks the other."""
+
+    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+        super().__init__(clock, _TYPING_KNOWN_SECONDS)
+        self._bus = bus
+        self._requests = RequestCoalescer("blocked members", self._find, _MEMBERS_PER_REQUEST)
 
     async def close(self) -> None:
         await self._requests.close()
@@ -75,23 +105,12 @@ class KnownBlocks:
     async def is_blocked(self, account: AccountId, chat: ChatId) -> bool:
         """Whether one member of a private chat blocks the other. The result is False in a group. Raises
         RequestError."""
-        blocked, until = self._known.get((account, chat), (False, 0.0))
-        if self._clock() < until:
-            return blocked
-        forgotten = self._forgotten
-        blocked = await self._requests.get((account, chat), _REQUEST_SECONDS)
-        if forgotten == self._forgotten:
-            self._known[account, chat] = blocked, self._clock() + _TYPING_KNOWN_SECONDS
-            while len(self._known) > _KNOWN_PLACES:
-                self._known.popitem(last=False)
-        return blocked
+        return (await self.get([(account, chat)]))[account, chat]
 
-    def forget(self) -> None:
-        """Forget all cached replies, because an account has blocked or unblocked another account."""
-        self._forgotten += 1
-        self._known.clear()
+    async def _fetch(self, keys: list[_Place]) -> Mapping[_Place, bool]:
+        return {key: await self._requests.get(key, _REQUEST_SECONDS) for key in keys}
 
-    async def _fetch(self, members: Sequence[_Place]) -> Mapping[_Place, bool]:
+    async def _find(self, members: Sequence[_Place]) -> Mapping[_Place, bool]:
         request = FindBlockedMembers(list(members))
         reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
         return dict.fromkeys(members, False) | dict.fromkeys(reply.members, True)
@@ -135,7 +154,7 @@ class TypingEvents:
         try:
             if not await self._blocked.is_blocked(typing.account, typing.chat):
                 await self._publish(typing)
-        except (RequestError, nats.errors.Error) as error:
+        except RequestError as error:
             _log.info("typing not announced", chat=typing.chat, error=repr(error))
 
     def show(self, typing: Typing) -> None:
@@ -150,45 +169,22 @@ class TypingEvents:
 
 _KNOWN_SECONDS = 10.0
 """Replies about a group's setting are kept for this time. After it, a new setting applies on all edges."""
-_KNOWN_CHATS = 20_000
 _MEMBERS = 100
 """The most members of a chat whose receipts are shown, and the most members on this node of a chat whose typing is
 shown."""
 _REQUEST_SECONDS = 2.0
 
 
-class KnownReceipts:
+class KnownReceipts(_KnownReplies[ChatId, int]):
+    """The number of members of each chat in which receipts are shown, and 0 for other chats."""
+
     def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+        super().__init__(clock, _KNOWN_SECONDS)
         self._bus = bus
-        self._clock = clock
-        self._known: OrderedDict[ChatId, tuple[int, float]] = OrderedDict()
-        """The number of members of each chat (0 if receipts are not shown), and the time until which this reply is
-        used."""
-        self._forgotten = 0
 
-    async def members(self, chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
-        """The number of members of each chat in which receipts are shown. Raises RequestError."""
-        now, wanted = self._clock(), list(chats)
-        found = {chat: known[0] for chat in wanted if (known := self._known.get(chat)) is not None and now < known[1]}
-        if missing := [chat for chat in wanted if chat not in found]:
-            found |= await self._request(missing)
-        return {chat: members for chat, members in found.items() if members}
-
-    def forget(self) -> None:
-        """Forget all cached replies, because the setting of a group may have changed."""
-        self._forgotten += 1
-        self._known.clear()
-
-    async def _request(self, chats: list[ChatId]) -> dict[ChatId, int]:
-        forgotten, until = self._forgotten, self._clock() + _KNOWN_SECONDS
-        request = FindReceiptChats(chats)
-        reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
-        found = {chat: reply.members.get(chat, 0) for chat in chats}
-        if forgotten == self._forgotten:
-            self._known.update((chat, (members, until)) for chat, members in found.items())
-            while len(self._known) > _KNOWN_CHATS:
-                self._known.popitem(last=False)
-        return found
+    async def _fetch(self, keys: list[ChatId]) -> Mapping[ChatId, int]:
+        reply = await self._bus.send(FindReceiptChats(keys), seconds=_REQUEST_SECONDS)
+        return {chat: reply.members.get(chat, 0) for chat in keys}
 
 
 class ReceiptDisplay:
@@ -209,7 +205,7 @@ class ReceiptDisplay:
         """Raises RequestError."""
         command.actor = actor
         reply = await self._bus.send(command, seconds=_REQUEST_SECONDS, retry=True)
-        if command.chat not in await self._known_receipts.members([command.chat]):
+        if not (await self._known_receipts.get([command.chat]))[command.chat]:
             raise RequestError(
                 ErrorCode.FORBIDDEN, "this chat does not show what is read", "chat", reason=Reason.SWITCHED_OFF
             )
@@ -236,8 +232,8 @@ class ReceiptDisplay:
         return [one for one in local if any(recipient.shows_ephemeral for recipient in one.recipients)]
 
     async def _show(self, batch: Mapping[ReadKey, int]) -> None:
-        sizes = await self._known_receipts.members({chat for _, chat in batch})
-        shown = [(account, chat) for account, chat in batch if 0 < sizes.get(chat, 0) <= _MEMBERS]
+        sizes = await self._known_receipts.get({chat for _, chat in batch})
+        shown = [(account, chat) for account, chat in batch if 0 < sizes[chat] <= _MEMBERS]
         if not shown:
             return
         request = FindReadIndexes(shown)
@@ -295,10 +291,7 @@ class EphemeralHub:
 
     async def blocks_changed(self, account: AccountId) -> None:
         """Announce to all edges that another account now blocks `account`, or no longer blocks it."""
-        try:
-            await self._publish(BlocksChanged(account))
-        except nats.errors.Error as error:
-            _log.warning("edges were not notified of a block now: they will learn of it later", error=repr(error))
+        await self._publish(BlocksChanged(account))
 
     def _receive(self, event: EphemeralEvent) -> None:
         match event:

@@ -4,8 +4,6 @@ with monitored nicks come and leave."""
 from collections import deque
 from collections.abc import Iterable
 
-import nats.errors
-
 from services.edge.canonical.irc_commands import ActAsOperator, RelayTags
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral.events import Publish
@@ -132,13 +130,7 @@ class NickEvents:
         """Show the event on this edge at once, before any later output of the connection, and send it to the other
         edges."""
         self._show(event)
-        self._tasks.start(self._send(event), "nick event")
-
-    async def _send(self, event: Shown) -> None:
-        try:
-            await self._publish(event)
-        except nats.errors.Error as error:
-            _log.info("an event of IRC was not shown on other nodes", kind=type(event).__name__, error=repr(error))
+        self._tasks.start(self._publish(event), "nick event")
 
     def _show(self, event: Shown) -> None:
         if isinstance(event, NickSeen) and not event.online:

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import islice
 
-import nats.errors
-
 from services.edge.ephemeral.events import Publish
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
@@ -62,7 +60,7 @@ class ReadEvents:
         """Keep the other edges informed while this edge has connections that show reads."""
         while True:
             if self._accounts.ephemeral_connections:
-                await self._publish_event(ReadsWanted(self._node))
+                await self._publish(ReadsWanted(self._node))
             await asyncio.sleep(_WANTED_EVERY_SECONDS)
 
     def committed(self, places: Iterable[ReadPlace]) -> None:
@@ -89,13 +87,7 @@ class ReadEvents:
         await asyncio.sleep(_GATHER_SECONDS)
         places, self._waiting = list(self._waiting.values()), {}
         for start in range(0, len(places), _PLACES):
-            await self._publish_event(ReadsAnnounced(self._node, places[start : start + _PLACES]))
-
-    async def _publish_event(self, event: ReadsAnnounced | ReadsWanted) -> None:
-        try:
-            await self._publish(event)
-        except nats.errors.Error as error:
-            _log.info("reads not announced", error=repr(error))
+            await self._publish(ReadsAnnounced(self._node, places[start : start + _PLACES]))
 
 
 class DueReads:

@@ -60,7 +60,7 @@ async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeClust
 
 
 async def test_what_is_known_is_bounded(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_KNOWN_PLACES", 1)
+    monkeypatch.setattr(hub, "_KNOWN_REPLIES", 1)
     edge = await cluster.add_edge()
     known = KnownBlocks(edge.bus, Clock())
     places = [(ANN, CHAT), (ANN, OTHER), (BOB, CHAT)]
