@@ -1,7 +1,7 @@
 """Wires the objects of an edge together, and starts, drains and ends the edge."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +35,7 @@ from services.edge.handlers.history import ChatReads, ClientSearches, MessageHis
 from services.edge.handlers.message_forwarder import MessageChanger, MessageForwarder, WebhookMessages
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.operators import IrcOperators
-from services.edge.http import (
-    HttpApp,
-    MailInterface,
-    MediaInterface,
-    ProgramInterface,
-    UnsubscribeLinks,
-    VerificationLinks,
-    VerificationResult,
-)
+from services.edge.http import HttpApp, LinkPages, MediaInterface, ProgramInterface
 from services.edge.http.app import TracedHttp
 from services.edge.http.chat_client import ChatClient
 from services.edge.http.downloads import Downloads
@@ -77,13 +69,10 @@ from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.bus.node_identity import new_identity
 from shared.contract import subjects
-from shared.contract.auth import DescribeVerification, OpenVerification, Requester
-from shared.contract.push import StopMails
 from shared.ops import OpsServer
 from shared.presence.store import Presence
 from shared.process import cancel_on, tracing
 from shared.redis_server import require_kind
-from shared.request_nonce import new_nonce
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -343,32 +332,6 @@ def _http(
         HttpResumableUploads(media.resumable, access),
         FileHost(operations, uploads, access),
     )
-    confirm_button = settings.verification.confirm_button
-    links = VerificationLinks(_open_verification(bus), _describe_verification(bus), confirm_button, settings.language)
-    mails = MailInterface(links, UnsubscribeLinks(_stop_mails(bus), settings.language))
-    app = HttpApp(mails, files, programs, HttpPolicy(settings), first_page, chat)
+    links = LinkPages(bus, settings.verification.confirm_button, settings.language)
+    app = HttpApp(links, files, programs, HttpPolicy(settings), first_page, chat)
     return app if tracer is None else TracedHttp(app, tracer)
-
-
-def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationResult]]:
-    async def opened(ticket: str, code: str) -> VerificationResult:
-        link = OpenVerification(ticket, code)
-        opening = bus.send(link, seconds=5.0, retry=True, nonce=new_nonce())
-        return (await opening).outcome
-
-    return opened
-
-
-def _stop_mails(bus: Bus) -> Callable[[str], Awaitable[object]]:
-    async def stopped(token: str) -> object:
-        return await bus.send(StopMails(token), seconds=5.0, retry=True)
-
-    return stopped
-
-
-def _describe_verification(bus: Bus) -> Callable[[str, str], Awaitable[Requester]]:
-    async def described(ticket: str, code: str) -> Requester:
-        link = DescribeVerification(ticket, code)
-        return await bus.send(link, seconds=5.0, retry=True)
-
-    return described

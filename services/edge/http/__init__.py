@@ -1,15 +1,7 @@
 """HTTP on the clients' port: operations of native, webhooks, files, avatars, mailed links and web pages. Begin with
 `app.py`, which routes requests by path."""
 
-from services.edge.http.app import HttpApp, MailInterface, MediaInterface, ProgramInterface
-from services.edge.http.mail_links import UnsubscribeLinks, VerificationLinks, VerificationResult
+from services.edge.http.app import HttpApp, MediaInterface, ProgramInterface
+from services.edge.http.mail_links import LinkPages, VerificationResult
 
-__all__ = [
-    "HttpApp",
-    "MailInterface",
-    "MediaInterface",
-    "ProgramInterface",
-    "UnsubscribeLinks",
-    "VerificationLinks",
-    "VerificationResult",
-]
+__all__ = ["HttpApp", "LinkPages", "MediaInterface", "ProgramInterface", "VerificationResult"]

@@ -24,7 +24,7 @@ from services.edge.http.downloads import Downloads
 from services.edge.http.file_host import PATH as FILE_HOST_PATH
 from services.edge.http.file_host import FileHost
 from services.edge.http.first_page import FirstPage
-from services.edge.http.mail_links import UnsubscribeLinks, VerificationLinks
+from services.edge.http.mail_links import LinkPages
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import body_length
@@ -174,20 +174,12 @@ class MediaInterface:
     file_host: FileHost
 
 
-@dataclass(frozen=True)
-class MailInterface:
-    """The objects that answer the links in mails."""
-
-    verification: VerificationLinks
-    unsubscription: UnsubscribeLinks
-
-
 class HttpApp:
     """Answers HEAD like GET, except for verification links, where GET may have an effect."""
 
     def __init__(
         self,
-        links: MailInterface,
+        links: LinkPages,
         media: MediaInterface,
         programs: ProgramInterface,
         policy: HttpPolicy,
@@ -213,8 +205,8 @@ class HttpApp:
             Route("/api/v1/events", programs.operations.stream, methods=_ANY),
             Route("/api/v1/{operation:operation}", programs.operations.respond, methods=_ANY),
             Route("/hooks/{secret:secret}", programs.webhooks.respond, methods=["POST"]),
-            Route("/verify/{ticket:half}.{code:half}", links.verification.respond, methods=_ANY),
-            Route("/unsubscribe/{token:half}", links.unsubscription.respond, methods=_ANY),
+            Route("/verify/{ticket:half}.{code:half}", links.verify, methods=_ANY),
+            Route("/unsubscribe/{token:half}", links.unsubscribe, methods=_ANY),
             *front,
             *(Route(path, self._client_file, methods=_ANY) for path in ("/api", "/api/{file:path}")),
             *(Route(path, _no_websocket) for path in ("/ws", "/ws/{dialect:path}")),

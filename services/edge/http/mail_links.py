@@ -2,7 +2,7 @@
 about unread messages: a mail program posts to it (RFC 8058). Pages have a button that posts, because mail scanners open
 links."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from typing import Literal, NamedTuple
@@ -11,18 +11,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from services.edge.http.responses import not_allowed
-from shared.contract.auth import Requester
+from shared.bus.client import Bus
+from shared.contract.auth import DescribeVerification, OpenVerification, Requester
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.push import StopMails
+from shared.request_nonce import new_nonce
 from shared.setting_types import Language
 
 VerificationResult = Literal["passed", "wrong", "expired"]
-OpenLink = Callable[[str, str], Awaitable[VerificationResult]]
-"""Redeems a verification link by its ticket and code. Raises RequestError when the service is unavailable."""
-DescribeLink = Callable[[str, str], Awaitable[Requester]]
-"""Finds the device that has requested the verification, by the link's ticket and code. Raises RequestError
-(`not_found`, `unavailable`)."""
-
 _LinkResult = VerificationResult | Literal["unavailable"]
+_REQUEST_SECONDS = 5.0
 
 
 class _Text(NamedTuple):
@@ -67,25 +65,36 @@ _REQUESTS: Mapping[str, Mapping[Language, str]] = {
         "If it is not you, do not press the button, and change your password.",
     },
 }
-
+_ENDED: Mapping[int, Mapping[Language, tuple[str, str]]] = {
+    200: {
+        "zh": ("已退订", "您不会再收到未读消息的邮件。You get no more mails about unread messages."),
+        "en": ("Unsubscribed", "You get no more mails about unread messages."),
+    },
+    404: {"zh": ("链接无效", "此链接无效。This link is not valid."), "en": ("Wrong link", "This link is not valid.")},
+    503: {
+        "zh": ("暂时无法退订", "请稍后重试。Please try again in a minute."),
+        "en": ("Please try again", "That did not work just now. Please try again in a minute."),
+    },
+}
+_END: Mapping[Language, tuple[str, str]] = {
+    "zh": ("退订邮件", '退订 <span lang="en">Send me no more mails</span>'),
+    "en": ("Mails about unread messages", "Send me no more mails"),
+}
 
 FORM_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 
-class VerificationLinks:
-    """With `confirm_button`, a link shows a page that names the device, and only the POST of its button has an effect.
-    Without `confirm_button`, GET has the effect. The button is needed because mail scanners open links, and because
-    another person may have given the address. Chinese pages also contain the English text."""
+class LinkPages:
+    """With `confirm_button`, a verification link shows a page that names the device, and only the POST of its button
+    has an effect. Without `confirm_button`, GET has the effect. The button is needed because mail scanners open links,
+    and because another person may have given the address. Chinese pages also contain the English text."""
 
-    def __init__(
-        self, open_link: OpenLink, describe: DescribeLink, confirm_button: bool = True, language: Language = "zh"
-    ) -> None:
-        self._redeem = open_link
-        self._describe = describe
+    def __init__(self, bus: Bus, confirm_button: bool = True, language: Language = "zh") -> None:
+        self._bus = bus
         self._confirm_button = confirm_button
         self._language: Language = language
 
-    async def respond(self, request: Request) -> Response:
+    async def verify(self, request: Request) -> Response:
         ticket, code = request.path_params["ticket"], request.path_params["code"]
         if not self._confirm_button:
             return await self._open(ticket, code) if request.method == "GET" else not_allowed("GET")
@@ -99,7 +108,9 @@ class VerificationLinks:
     async def _open(self, ticket: str, code: str) -> Response:
         result: _LinkResult
         try:
-            result = await self._redeem(ticket, code)
+            link = OpenVerification(ticket, code)
+            opening = self._bus.send(link, seconds=_REQUEST_SECONDS, retry=True, nonce=new_nonce())
+            result = (await opening).outcome
         except RequestError:
             result = "unavailable"
         return self._result(result)
@@ -113,7 +124,9 @@ class VerificationLinks:
         """A page with a button that posts to the page's own address. The page itself changes nothing. A wrong link has
         the button, too, because its POST informs the waiting client."""
         try:
-            requester = self._paragraphs(await self._describe(ticket, code))
+            link = DescribeVerification(ticket, code)
+            described = await self._bus.send(link, seconds=_REQUEST_SECONDS, retry=True)
+            requester = self._paragraphs(described)
         except RequestError as error:
             if error.failure.code is not ErrorCode.NOT_FOUND:
                 return self._result("unavailable")
@@ -131,57 +144,27 @@ class VerificationLinks:
         english = f'<p lang="en">{texts["en"].format(**names)}</p>'
         return english if self._language == "en" else f"<p>{texts['zh'].format(**names)}</p>{english}"
 
-    def _page(self, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
-        return page(self._language, status, title, body, headers)
-
-
-def page(language: Language, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
-    """Make the page of a link. `body` is HTML."""
-    html = (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>\n"
-    )
-    return HTMLResponse(html, status, {"Cache-Control": "no-store", **headers})
-
-
-StopMails = Callable[[str], Awaitable[object]]
-"""Ends the mails that the token of the link names. Raises RequestError (`not_found`, `unavailable`)."""
-
-_ENDED: Mapping[int, Mapping[Language, tuple[str, str]]] = {
-    200: {
-        "zh": ("已退订", "您不会再收到未读消息的邮件。You get no more mails about unread messages."),
-        "en": ("Unsubscribed", "You get no more mails about unread messages."),
-    },
-    404: {"zh": ("链接无效", "此链接无效。This link is not valid."), "en": ("Wrong link", "This link is not valid.")},
-    503: {
-        "zh": ("暂时无法退订", "请稍后重试。Please try again in a minute."),
-        "en": ("Please try again", "That did not work just now. Please try again in a minute."),
-    },
-}
-_END: Mapping[Language, tuple[str, str]] = {
-    "zh": ("退订邮件", '退订 <span lang="en">Send me no more mails</span>'),
-    "en": ("Mails about unread messages", "Send me no more mails"),
-}
-
-
-class UnsubscribeLinks:
-    def __init__(self, stop: StopMails, language: Language = "zh") -> None:
-        self._stop = stop
-        self._language: Language = language
-
-    async def respond(self, request: Request) -> Response:
+    async def unsubscribe(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
             title, button = _END[self._language]
             form = f'<form method="post"><button>{button}</button></form>'
-            return page(self._language, 200, title, form, {"Content-Security-Policy": FORM_POLICY})
+            return self._page(200, title, form, {"Content-Security-Policy": FORM_POLICY})
         if request.method != "POST":
             return not_allowed("GET, HEAD, POST")
         try:
-            await self._stop(request.path_params["token"])
+            await self._bus.send(StopMails(request.path_params["token"]), seconds=_REQUEST_SECONDS, retry=True)
             status = 200
         except RequestError as error:
             status = 404 if error.failure.code is ErrorCode.NOT_FOUND else 503
         title, text = _ENDED[status][self._language]
         headers = {"Retry-After": "30"} if status == 503 else {}
-        return page(self._language, status, title, f"<p>{text}</p>", headers)
+        return self._page(status, title, f"<p>{text}</p>", headers)
+
+    def _page(self, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
+        """Make the page of a link. `body` is HTML."""
+        html = (
+            f'<!doctype html><html lang="{self._language}"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width">'
+            f"<title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>\n"
+        )
+        return HTMLResponse(html, status, {"Cache-Control": "no-store", **headers})

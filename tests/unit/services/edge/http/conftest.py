@@ -12,15 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.dialects.registry import HTTP_OPERATIONS
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import (
-    HttpApp,
-    MailInterface,
-    MediaInterface,
-    ProgramInterface,
-    UnsubscribeLinks,
-    VerificationLinks,
-    VerificationResult,
-)
+from services.edge.http import HttpApp, LinkPages, MediaInterface, ProgramInterface, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.file_host import FileHost
 from services.edge.http.operations import HttpOperations
@@ -35,11 +27,12 @@ from services.edge.media.quota import MediaQuota
 from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms
-from shared.contract.auth import Requester
+from shared.contract.auth import Opened, OpenVerification, Requester
 from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
+from shared.contract.push import StopMails
 from shared.settings import Settings
 from shared.tokens import BadToken, Claims
 from tests.support.waiting import WAIT_SECONDS
@@ -113,16 +106,27 @@ class FakeClock:
         return now_ms() + self.ahead
 
 
-async def no_mails(_token: str) -> None:
-    raise RequestError(ErrorCode.NOT_FOUND, "this link is not valid", "token")
+class FakeLinks:
+    """A fake bus with the results of auth and session. `opened` and `stopped` are the links that were requested."""
 
+    def __init__(self, result: VerificationResult | None) -> None:
+        self._result = result
+        self.opened: list[tuple[str, str]] = []
+        self.stopped: list[str] = []
 
-async def no_link(_ticket: str, _code: str) -> VerificationResult:
-    return "wrong"
-
-
-async def no_requester(_ticket: str, _code: str) -> Requester:
-    raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired")
+    async def send(self, request: object, **_: object) -> object:
+        match request:
+            case OpenVerification(ticket, code):
+                self.opened.append((ticket, code))
+            case StopMails(token):
+                self.stopped.append(token)
+        if self._result is None:
+            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
+        if isinstance(request, OpenVerification):
+            return Opened(self._result)
+        if self._result != "passed":
+            raise RequestError(ErrorCode.NOT_FOUND, "this link is not valid")
+        return Requester("login", "192.0.2.1<b>", "ourchat-v2", 1_800_000_000_000)
 
 
 @dataclass
@@ -190,7 +194,7 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     operations = HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets)
     uploads = HttpUploads(media, resumable, access)
     app = HttpApp(
-        MailInterface(VerificationLinks(no_link, no_requester), UnsubscribeLinks(no_mails)),
+        LinkPages(FakeLinks("wrong")),  # type: ignore[arg-type]
         MediaInterface(
             Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
         ),

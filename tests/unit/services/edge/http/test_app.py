@@ -13,15 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import (
-    HttpApp,
-    MailInterface,
-    MediaInterface,
-    ProgramInterface,
-    UnsubscribeLinks,
-    VerificationLinks,
-    VerificationResult,
-)
+from services.edge.http import HttpApp, LinkPages, MediaInterface, ProgramInterface, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.file_host import FileHost
 from services.edge.http.first_page import FirstPage
@@ -38,43 +30,12 @@ from services.edge.media.disk import Disk
 from services.edge.media.quota import MediaQuota
 from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
-from shared.contract.auth import Requester
-from shared.contract.errors import ErrorCode, RequestError
 from shared.setting_types import Language
 from shared.settings import EdgeSettings, LimitsSettings, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
-from tests.unit.services.edge.http.conftest import FakeCounters, FakeWebhooks
+from tests.unit.services.edge.http.conftest import FakeCounters, FakeLinks, FakeWebhooks
 from tests.unit.services.edge.http.http_client import HttpReply
-
-
-class FakeLinks:
-    """Fake results of auth and session. `opened` and `stopped` are the links that were requested."""
-
-    def __init__(self, result: VerificationResult | None) -> None:
-        self._result = result
-        self.opened: list[tuple[str, str]] = []
-        self.stopped: list[str] = []
-
-    async def open(self, ticket: str, code: str) -> VerificationResult:
-        self.opened.append((ticket, code))
-        if self._result is None:
-            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
-        return self._result
-
-    async def stop(self, token: str) -> None:
-        self.stopped.append(token)
-        if self._result is None:
-            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
-        if self._result != "passed":
-            raise RequestError(ErrorCode.NOT_FOUND, "this link is not valid")
-
-    async def describe(self, ticket: str, code: str) -> Requester:
-        if self._result is None:
-            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
-        if self._result != "passed":
-            raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired")
-        return Requester("login", "192.0.2.1<b>", "ourchat-v2", 1_800_000_000_000)
 
 
 def app(
@@ -89,10 +50,7 @@ def app(
     operations = HttpOperations(RecordingEndpoint(), (), check, settings, sockets)
     uploads = HttpUploads(media, resumable, access)
     return HttpApp(
-        MailInterface(
-            VerificationLinks(links.open, links.describe, confirm_button, language),
-            UnsubscribeLinks(links.stop, language),
-        ),
+        LinkPages(links, confirm_button, language),  # type: ignore[arg-type]
         MediaInterface(
             Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
         ),

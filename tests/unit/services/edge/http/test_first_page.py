@@ -12,8 +12,9 @@ from services.edge.http.first_page import FirstPage
 from services.edge.http.web_files import WebFiles
 from shared.settings import EdgeSettings
 from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
+from tests.unit.services.edge.http.conftest import FakeLinks
 from tests.unit.services.edge.http.http_client import HttpReply, fetch
-from tests.unit.services.edge.http.test_app import FakeLinks, app, gateway_of
+from tests.unit.services.edge.http.test_app import app, gateway_of
 
 __all__ = ["pytest_asyncio_loop_factories"]
 
