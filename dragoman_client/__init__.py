@@ -1,4 +1,4 @@
-"""The client library: a codec for each dialect, and the I/O for asyncio (`aio`) or synchronous code (`blocking`).
+"""The client library: a codec for each dialect, and the I/O for asyncio (`aio`).
 
 The codecs do no I/O. `dragoman_client.codec.CODECS` lists the dialects. The library imports no service.
 """

@@ -14,7 +14,7 @@ from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTrans
 
 from dragoman_client import address
 from dragoman_client.codec.base import ClientRequest, Codec
-from dragoman_client.codec.events import ServerReply
+from dragoman_client.codec.events import ReceivedPart, ServerReply
 from dragoman_client.errors import ConnectionEnded, Unreachable
 from dragoman_client.pending import UnansweredRequests, check, no_reply
 
@@ -22,6 +22,7 @@ _TEXT, _BINARY, _CLOSE, _PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOS
 _HANDSHAKE_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _BUFFER_BYTES = 2048
+_FRAME_BYTES = 2**31 - 1
 _ABNORMAL, _NO_CODE = 1006, 1005
 _ENDED = "the server ended the connection"
 
@@ -63,7 +64,6 @@ class AsyncConnection(ABC):
         self.pong_sent_at = 0.0
         """The monotonic time of the last pong, or 0 before the first one."""
         self._decode = decode or codec.decode
-        self._decode_binary = codec.decode_binary
         self._listener = listener
         self._unanswered = UnansweredRequests[asyncio.Future[ServerReply]](codec)
         self._requests = self._unanswered.requests
@@ -122,6 +122,13 @@ class AsyncConnection(ABC):
     def abort(self) -> None:
         """End the connection without a closing handshake, as a network failure would do."""
 
+    @property
+    def ending(self) -> ConnectionEnded:
+        """The end of the connection, as an exception."""
+        reason = f": {self.close_reason.decode(errors='replace')}" if self.close_reason else ""
+        code = "" if self.close_code == _ABNORMAL else f" ({self.close_code}{reason})"
+        return ConnectionEnded(_ENDED + code, self.close_code)
+
     async def wait_ended(self) -> None:
         await self._ended.wait()
 
@@ -151,7 +158,7 @@ class AsyncConnection(ABC):
             self._listener.ended()
 
     def _abandon(self, future: asyncio.Future[ServerReply]) -> None:
-        future.set_exception(ConnectionEnded(_ENDED, self.close_code))
+        future.set_exception(self.ending)
         future.exception()  # this marks the exception as read, so that asyncio does not log it
 
 
@@ -190,7 +197,7 @@ class AsyncWebSocket(WSListener, AsyncConnection):
             else:
                 self._listener.received(event, time.monotonic_ns())
         elif kind is _BINARY:
-            self._handle(self._decode_binary(frame.get_payload_as_bytes()))
+            self._handle(ReceivedPart(frame.get_payload_as_bytes()))
         elif kind is _PING:
             if not self._closing:
                 self.pong_sent_at = time.monotonic()
@@ -257,6 +264,7 @@ async def connect(
             websocket_handshake_timeout=_HANDSHAKE_SECONDS,
             enable_auto_pong=False,
             read_buffer_init_size=_BUFFER_BYTES,
+            max_frame_size=_FRAME_BYTES,
         )
     except (OSError, WSError, TimeoutError) as error:
         raise Unreachable(f"{server} cannot be reached: {error}") from error

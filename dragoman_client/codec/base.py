@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from dragoman_client.codec.events import ClientEvent, ReceivedMessage, ReceivedPart, ReplyKind, ServerReply
+from dragoman_client.codec.events import ClientEvent, ReceivedMessage, ReplyKind, ServerReply
 from dragoman_client.errors import ClientError
 
 
@@ -183,9 +183,6 @@ class Codec(ABC):
     @abstractmethod
     def decode(self, frame: bytes) -> ClientEvent:
         """Decode a frame. Raises ValueError or msgspec.MsgspecError for a frame that no server sends."""
-
-    def decode_binary(self, frame: bytes) -> ClientEvent:
-        return ReceivedPart(frame)
 
     @abstractmethod
     def position(self, frame: bytes) -> int | None:

@@ -14,13 +14,13 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
-from dragoman_client.blocking import BlockingTcp, BlockingWebSocket, connect
 from dragoman_client.codec import CODECS
 from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination
 from dragoman_client.codec.events import ServerReply
 from dragoman_client.codec.ourchat_v2 import OurChatV2Codec
 from dragoman_client.codec.service import ServiceCodec
 from dragoman_client.errors import ConnectionEnded
+from tests.support.blocking_client import BlockingTcp, BlockingWebSocket, connect
 from tests.support.waiting import WAIT_SECONDS
 
 Frame = dict[str, Any]

@@ -1,5 +1,6 @@
 """The state of a terminal client: its account, its current chat, and the frames that are not replies to requests."""
 
+import asyncio
 import queue
 import threading
 from collections import deque
@@ -9,99 +10,132 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 import msgspec
 
-from dragoman_client.blocking import SECONDS, BlockingClient, Received, Trace, connect
+from dragoman_client.aio import AsyncConnection, connect
 from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination
-from dragoman_client.codec.events import NotificationKind, ReceivedMessage, ReceivedNotification, ReplyKind, ServerReply
+from dragoman_client.codec.events import (
+    ClientEvent,
+    NotificationKind,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReceivedPart,
+    ReplyKind,
+    ServerReply,
+)
 from dragoman_client.errors import ClientError, ConnectionEnded, RequestRejected
-from dragoman_client.pending import check, no_reply
+from dragoman_client.pending import UnansweredRequests, check, no_reply
 from services.cli.client import wording
 from services.cli.client.terminal import Terminal
 
+SECONDS = 10.0
 Process = Callable[[ServerReply], None]
-
-_END_SECONDS = 2.0
+Trace = Callable[[bool, str | bytes], None]
+"""A function that gets each frame, and whether the client has sent it."""
 
 
 def _ignore(_: ServerReply) -> None: ...
 
 
+def _ignore_frame(_sent: bool, _frame: str | bytes) -> None: ...
+
+
 class ChatConnection:
     """The first request opens the connection. If the connection has ended before a login, a later request opens it
-    again, because servers close silent connections. `receive` is called with every frame. `ended` is called when a
-    connection ends that this client has not closed."""
+    again, because servers close silent connections. `receive` is called with every event that answers no request, and
+    `ended` when a connection ends that this client has not closed. Both are called on the thread of the connection's
+    event loop. Implements dragoman_client.aio.Listener."""
 
     def __init__(
         self,
         server: str,
         codec: Codec,
-        receive: Callable[[Received], None],
+        receive: Callable[[ClientEvent], None],
         ended: Callable[[ConnectionEnded], None],
-        trace: Trace | None = None,
+        trace: Trace = _ignore_frame,
     ) -> None:
         self._server = server
         self._codec = codec
         self._receive = receive
         self._ended = ended
         self._trace = trace
-        self._client: BlockingClient | None = None
-        self._thread: threading.Thread | None = None
-        self._closing = False
+        self._connection: AsyncConnection | None = None
+        self._waiting = UnansweredRequests[tuple[Future[ServerReply], Process]](codec)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="receive", daemon=True).start()
 
-    def open(self) -> BlockingClient:
+    def open(self) -> None:
         """Raises Unreachable, InvalidAddress."""
-        if self._client is None:
-            self._client = client = BlockingClient(connect(self._server, self._codec, self._trace), self._codec)
-            self._thread = threading.Thread(target=self._run, args=[client], name="receive", daemon=True)
-            self._thread.start()
-        return self._client
+        if self._connection is None:
+            asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    async def _open(self) -> None:
+        self._connection = await connect(self._server, self._codec, self, self._decode)
+
+    def _decode(self, frame: bytes) -> ClientEvent | None:
+        self._trace(False, frame.decode())
+        try:
+            return self._codec.decode(frame)
+        except (ValueError, msgspec.MsgspecError):
+            return None  # servers send no invalid frames, and `--frames` would show one
 
     def start(self, request: ClientRequest) -> None:
         """Send without waiting for the reply. Raises ClientError."""
-        self.open().start(request)
+        self._start(request, _ignore)
 
     def request(self, request: ClientRequest, process: Process = _ignore) -> ServerReply:
-        """Sends a request and returns the reply. `process` is called with the reply on the receiving thread, before the
-        next frame. Raises ClientError."""
-        processed: Future[ServerReply] = Future()
-
-        def complete(future: Future[ServerReply]) -> None:
-            try:
-                reply = check(request, future.result())
-                process(reply)
-            except ClientError as error:
-                processed.set_exception(error)
-            else:
-                processed.set_result(reply)
-
-        future: Future[ServerReply] = Future()
-        future.add_done_callback(complete)
-        self.open().start(request, future)
+        """Sends a request and returns the reply. If it is no error, `process` is called with it on the receiving
+        thread, before the next frame. Raises ClientError."""
         try:
-            return processed.result(SECONDS)
+            return check(request, self._start(request, process).result(SECONDS))
         except FutureTimeout:
             raise no_reply(request, SECONDS) from None
 
+    def _start(self, request: ClientRequest, process: Process) -> Future[ServerReply]:
+        self.open()
+        future: Future[ServerReply] = Future()
+        self._loop.call_soon_threadsafe(self._send, request, future, process)
+        return future
+
+    def _send(self, request: ClientRequest, future: Future[ServerReply], process: Process) -> None:
+        if self._connection is None:
+            future.set_exception(ConnectionEnded("the connection has ended"))
+            return
+        if request.reply is None:
+            future.set_result(ServerReply(ReplyKind.ANY))
+        else:
+            self._waiting.add(request, (future, process))
+        for frame in (*request.before, request.frame):
+            self._trace(True, frame.decode())
+            self._connection.send(frame)
+
     def close(self) -> None:
         """Closes the connection in an orderly way: frames that the server has already sent are still received."""
-        self._closing = True
-        client = self._client
-        if client is not None and self._thread is not None:
-            client.connection.end()
-            self._thread.join(_END_SECONDS)
-            client.connection.close()
+        if self._connection is not None:
+            asyncio.run_coroutine_threadsafe(self._connection.close(), self._loop).result()
 
-    def _run(self, client: BlockingClient) -> None:
-        while True:
-            try:
-                self._receive(client.receive(None))
-            except ConnectionEnded as ended:
-                self._client = None
-                client.connection.close()
-                if not self._closing:
-                    self._ended(ended)
-                return
-            except (ValueError, msgspec.MsgspecError):
-                continue  # servers send no invalid frames, and `--frames` would show one
+    # dragoman_client.aio.Listener
+
+    def received(self, event: ClientEvent | None, _: int) -> None:
+        if event is None:
+            return
+        if isinstance(event, ReceivedPart):
+            self._trace(False, event.data)
+        if (found := self._waiting.match(event)) is None:
+            self._receive(event)
+            return
+        reply, (future, process) = found
+        if not reply.error:
+            process(reply)
+        future.set_result(reply)
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        self.received(reply, now)
+
+    def ended(self) -> None:
+        assert self._connection is not None
+        ending, self._connection = self._connection.ending, None
+        for future, _ in self._waiting.clear():
+            future.set_exception(ending)
+        self._ended(ending)
 
 
 _REJECTION_SECONDS = 0.5
@@ -155,7 +189,7 @@ class Conversation:
         self.transcript = Transcript()
         self._codec = codec
         self._terminal = terminal
-        trace: Trace | None = self._show_frame if frames else None
+        trace: Trace = self._show_frame if frames else _ignore_frame
         self._connection = ChatConnection(server, codec, self.receive, self._ended, trace)
         self._closed = threading.Event()
         self._account: ClientAccount | None = None
@@ -244,11 +278,8 @@ class Conversation:
 
     # Events
 
-    def receive(self, received: Received) -> None:
-        """Shows a frame of the server. Replies to pending requests are not shown here."""
-        event = received.event
-        if received.is_answer:
-            return
+    def receive(self, event: ClientEvent) -> None:
+        """Shows an event that answers no pending request."""
         if isinstance(event, ServerReply):
             self._late_reply(event)
         elif isinstance(event, ReceivedMessage):

@@ -9,10 +9,10 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
-from dragoman_client.blocking import BlockingClient, connect
 from dragoman_client.codec import CODECS
 from dragoman_client.codec.base import ClientAccount, Destination
 from dragoman_client.errors import ClientError
+from tests.support.blocking_client import BlockingClient, connect
 from tests.support.chat_page import PASSWORD
 
 DIALECTS = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "service", "pipe")
@@ -57,7 +57,6 @@ class DialectWriter:
                 self._log_in(client)
                 self._client = client
             self._client.request(self._codec.post(self._account, Destination(chat), text), _REPLY_SECONDS)
-            self._client.pending.clear()
         except (ClientError, OSError):
             self.close()
 
