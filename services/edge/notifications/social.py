@@ -2,13 +2,12 @@
 events are pushed after the login."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import msgspec
 
 from services.edge.canonical.events import Event, RoleChanged
-from services.edge.client.connection import Connection
 from services.edge.client.endpoint import ConnectionRegistry
+from services.edge.client.session import LoginSession
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.dialects.base import DISCONNECTED
 from services.edge.login.revocations import RevocationWatcher
@@ -44,18 +43,6 @@ _log = log(__name__)
 _SECONDS = 5.0
 
 _decode_event: msgspec.msgpack.Decoder[EdgeEvent] = msgspec.msgpack.Decoder(EdgeEvent)
-
-
-class NotifiedClient(Protocol):
-    """A client that has just logged in."""
-
-    @property
-    def connection(self) -> Connection: ...
-
-    @property
-    def is_closing(self) -> bool: ...
-
-    def notify(self, event: Event) -> None: ...
 
 
 class SocialNotifier:
@@ -103,11 +90,11 @@ class SocialNotifier:
             if not previous and (local := self._accounts.get(account)):
                 local.notify(event)
 
-    def after_login(self, client: NotifiedClient) -> None:
+    def after_login(self, session: LoginSession) -> None:
         """Send the pending notifications of the account, if the client's dialect shows them."""
-        dialect = client.connection.dialect
+        dialect = session.connection.dialect
         if dialect is not None and dialect.pushes_pending_requests:
-            self._tasks.start(send_pending(self._bus, client), "requests")
+            self._tasks.start(send_pending(self._bus, session), "requests")
 
     def _notify_account(self, account: AccountId, event: Event, number: int | None) -> None:
         """Push an event to an account. `number`: the number of the stored notification, which is deleted once a client
@@ -153,9 +140,9 @@ def _shown_of(event: SocialEvent) -> Iterable[Event]:
             yield part
 
 
-async def send_pending(bus: Bus, client: NotifiedClient) -> None:
+async def send_pending(bus: Bus, session: LoginSession) -> None:
     """Push the requests that the account has not answered, and its stored notifications, after a login."""
-    account = client.connection.account
+    account = session.connection.account
     try:
         requests = await bus.send(ListRequests(account), seconds=_SECONDS, retry=True)
         pending = await bus.send(ListPendingEvents(account), seconds=_SECONDS, retry=True)
@@ -166,10 +153,10 @@ async def send_pending(bus: Bus, client: NotifiedClient) -> None:
     events += [FriendshipRequested(one.applicant, account, one.text) for one in requests.friendships]
     events += [MembershipApplied(one.applicant, one.chat, one.text) for one in requests.memberships]
     events += [kept for one in pending.kept if isinstance(kept := _decode_event.decode(one.event), SocialEvent)]
-    if client.is_closing or client.connection.account != account:
+    if session.is_closing or session.connection.account != account:
         return
     for event in events:
-        client.notify(event)
+        session.notify(event)
     if pending.kept:
         await _drop_pending(bus, account, [one.number for one in pending.kept])
 
