@@ -9,21 +9,7 @@ from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
 from services.session.service.memberships import Memberships, notifications_of
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import (
-    Connection,
-    account_removal,
-    admission,
-    bans,
-    blocks,
-    chats,
-    friends,
-    masks,
-    memberships,
-    metadata,
-    own_settings,
-    profiles,
-    subscriptions,
-)
+from services.session.store import Connection, account_removal, chats, friends, memberships, own_settings, profiles
 from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import ProfileChanged
@@ -194,14 +180,8 @@ class AccountProfiles:
             self._metrics.memberships_ended.inc(left)
         while await self._database.write(friends.end_friendships, account, now_ms()):
             pass
-        await self._database.write(friends.delete_requests, account)
-        await self._database.write(blocks.delete_blocks, account)
-        await self._database.write(bans.delete_of_account, account)
-        await self._database.write(admission.delete_of_account, account)
-        await self._database.write(masks.forget_maker, account)
-        await self._database.write(metadata.delete_of_account, account)
-        await self._database.write(own_settings.delete, account)
-        await self._database.write(subscriptions.delete_of_account, account)
+        for remove in account_removal.REMOVALS:
+            await self._database.write(remove, account)
 
     async def _leave_batch(self, account: AccountId, reason: str, former: dict[AccountId, ProfileSummary]) -> int:
         """Make the account leave some of its chats in one transaction. Returns the number of these chats; 0 if the

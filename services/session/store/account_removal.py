@@ -2,14 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
+from typing import Any
 
 import sqlalchemy as sa
 
 from services.session.domain import DELETED_NICKNAME, LOBBY, NAMES_IN_DEFAULT_NAME, private_name
-from services.session.store import incoming_webhooks, reports
+from services.session.store import masks, subscriptions
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
 from services.session.store.sql import IS_MEMBER, parse_pair, touch
-from services.session.tables import chat, friendship, member, profile
+from services.session.tables import (
+    ban,
+    block,
+    chat,
+    friend_request,
+    friendship,
+    incoming_webhook,
+    invitation,
+    member,
+    membership_request,
+    metadata_value,
+    own_settings,
+    pending_notification,
+    profile,
+    report,
+    silence,
+)
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, Role
 
@@ -19,15 +36,41 @@ _MEMBERS = 100_000
 
 
 def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadcast_from: int) -> list[LeftChat]:
-    """Make the account leave some of its chats, and delete its webhooks and reports. The result is empty if the account
-    is in no chat any more. The members of a chat are not listed if there are `broadcast_from` or more."""
-    incoming_webhooks.delete_of_account(connection, account)
-    reports.delete_of_account(connection, account)
+    """Make the account leave some of its chats. The result is empty if the account is in no chat any more. The members
+    of a chat are not listed if there are `broadcast_from` or more."""
     locked = _lock_chats(connection, account)
     left = end_memberships(connection, account, locked, now, broadcast_from)
     _rename_private_chats(connection, [one.chat for one in left])
     _touch_remaining(connection, [one.chat for one in left], now)
     return left
+
+
+def _delete_where(*owners: sa.Column[Any]) -> Callable[[sa.Connection, AccountId], None]:
+    """A transaction that deletes the rows of a table in which one of these columns names the account."""
+
+    def run(connection: sa.Connection, account: AccountId) -> None:
+        connection.execute(sa.delete(owners[0].table).where(sa.or_(*(owner == account for owner in owners))))
+
+    return run
+
+
+REMOVALS: Sequence[Callable[[sa.Connection, AccountId], None]] = (
+    _delete_where(friend_request.c.applicant, friend_request.c.account),
+    _delete_where(membership_request.c.applicant),
+    _delete_where(pending_notification.c.account),
+    _delete_where(block.c.account, block.c.blocked),
+    _delete_where(ban.c.account),
+    _delete_where(silence.c.account),
+    _delete_where(invitation.c.account),
+    _delete_where(incoming_webhook.c.by, incoming_webhook.c.account),
+    _delete_where(report.c.reporter),
+    _delete_where(metadata_value.c.account),
+    _delete_where(own_settings.c.account),
+    masks.forget_maker,
+    subscriptions.delete_of_account,
+)
+"""The transactions that delete the other data of an account. Each is short, and none waits for another. Reports of the
+account's messages stay, as the messages do."""
 
 
 def name_groups_again(

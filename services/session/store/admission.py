@@ -56,14 +56,6 @@ def end_invitations(connection: sa.Connection, chat: ChatId, accounts: Sequence[
     connection.execute(sa.delete(invitation).where(invitation.c.chat == chat, invitation.c.account.in_(accounts)))
 
 
-def delete_of_chats(connection: sa.Connection, chats: Sequence[ChatId]) -> None:
-    connection.execute(sa.delete(invitation).where(invitation.c.chat.in_(chats)))
-
-
-def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    connection.execute(sa.delete(invitation).where(invitation.c.account == account))
-
-
 def _is_invited(connection: sa.Connection, chat: ChatId, account: AccountId, now: int) -> bool:
     own = sa.and_(invitation.c.chat == chat, invitation.c.account == account, invitation.c.until > now)
     return connection.execute(sa.select(invitation.c.until).where(own)).first() is not None

@@ -89,16 +89,5 @@ def silences(connection: sa.Connection, chat: ChatId) -> dict[AccountId, int]:
     return {AccountId(row.account): row.until for row in rows}
 
 
-def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
-    connection.execute(sa.delete(ban).where(ban.c.chat == chat))
-    connection.execute(sa.delete(silence).where(silence.c.chat == chat))
-
-
-def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    """Delete the bans and silences of a deleted account."""
-    connection.execute(sa.delete(ban).where(ban.c.account == account))
-    connection.execute(sa.delete(silence).where(silence.c.account == account))
-
-
 def banned_account() -> RequestError:
     return RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account", 0, Reason.BANNED)

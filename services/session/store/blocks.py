@@ -88,10 +88,5 @@ def blocking_among(connection: sa.Connection, actor: AccountId, accounts: Sequen
     return frozenset(connection.execute(blocking).scalars())
 
 
-def delete_blocks(connection: sa.Connection, account: AccountId) -> None:
-    """Delete the blocks of a deleted account, in both directions."""
-    connection.execute(sa.delete(block).where(sa.or_(block.c.account == account, block.c.blocked == account)))
-
-
 def blocking_account(field: str) -> RequestError:
     return RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field, 0, Reason.BLOCKED)

@@ -8,17 +8,35 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.domain import LOBBY, OwnerCandidate, next_owner
-from services.session.store import admission, happenings, incoming_webhooks, metadata, outgoing_webhooks
+from services.session.store import happenings
 from services.session.store.memberships import lock_group, role_in
 from services.session.store.pending_notifications import store
 from services.session.store.sql import IS_MEMBER, later, lock_active, role_of, touch
-from services.session.tables import chat, link, member, membership_request
+from services.session.tables import (
+    ban,
+    chat,
+    happening,
+    incoming_webhook,
+    invitation,
+    link,
+    mask,
+    member,
+    membership_request,
+    metadata_value,
+    outgoing_webhook,
+    silence,
+)
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode
 from shared.contract.happenings import HappeningKind
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import EndMembership
 from shared.contract.model import JoinPolicy, Role
+
+_MADE = (incoming_webhook, outgoing_webhook, link)
+"""The tables of what a member makes in a group."""
+_OF_EMPTY = (invitation, happening)
+_OF_DISBANDED = (*_MADE, ban, silence, mask)
 
 
 class LockedChat(NamedTuple):
@@ -93,9 +111,8 @@ def end_memberships(
     connection.execute(sa.update(member).where(own).values(role=Role.LEFT, version=version))
     _transfer_ownership(connection, owners)
     _end_empty(connection, [row.id for row in left if row.size == 1])
-    incoming_webhooks.delete_of_member(connection, account, numbers)
-    outgoing_webhooks.delete_of_member(connection, account, numbers)
-    connection.execute(sa.delete(link).where(link.c.by == account, link.c.chat.in_(numbers)))
+    for made in _MADE:
+        connection.execute(sa.delete(made).where(made.c.by == account, made.c.chat.in_(numbers)))
     listed = _list_members(connection, [row.id for row in left if row.size <= broadcast_from and row.id != LOBBY])
     rejected = defaultdict(list)
     for answer in reject_requests(connection, [row.id for row in left if row.size == 1], now):
@@ -109,13 +126,19 @@ def end_memberships(
 
 
 def _end_empty(connection: sa.Connection, numbers: list[ChatId]) -> None:
-    """Close groups that have no members left. Their handles become free. Their metadata and their invitations are
-    deleted, so that nobody can join."""
-    admission.delete_of_chats(connection, numbers)
-    metadata.delete_of_chats(connection, numbers)
-    happenings.delete_of_chats(connection, numbers)
+    """Close groups that have no members left. Their handles become free."""
+    delete_rows(connection, numbers)
     named = sa.and_(chat.c.id.in_(numbers), chat.c.handle != "")
     connection.execute(sa.update(chat).where(named).values(handle="", join_policy=JoinPolicy.CLOSED))
+
+
+def delete_rows(connection: sa.Connection, numbers: Sequence[ChatId], *, is_disbanded: bool = False) -> None:
+    """Delete the rows of groups that have no members left, so that nobody can join by an invitation. If the groups are
+    disbanded, no account will ever be a member again, and further rows are deleted."""
+    for table in (*_OF_EMPTY, *(_OF_DISBANDED if is_disbanded else ())):
+        connection.execute(sa.delete(table).where(table.c.chat.in_(numbers)))
+    of_groups = sa.and_(metadata_value.c.account == NO_ACCOUNT, metadata_value.c.chat.in_(numbers))
+    connection.execute(sa.delete(metadata_value).where(of_groups))
 
 
 def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: int) -> list[MembershipAnswered]:

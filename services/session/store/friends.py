@@ -23,7 +23,6 @@ from services.session.tables import (
     friendship,
     member,
     membership_request,
-    pending_notification,
     profile,
 )
 from shared.contract.contacts import (
@@ -146,14 +145,6 @@ def end_friendships(connection: sa.Connection, account: AccountId, now: int) -> 
     connection.execute(sa.delete(friendship).where(sa.or_(outgoing, incoming)))
     touch(connection, friends, now)
     return bool(friends)
-
-
-def delete_requests(connection: sa.Connection, account: AccountId) -> None:
-    """Delete a deleted account's requests in both directions, and its pending notifications."""
-    concerned = sa.or_(friend_request.c.applicant == account, friend_request.c.account == account)
-    connection.execute(sa.delete(friend_request).where(concerned))
-    connection.execute(sa.delete(membership_request).where(membership_request.c.applicant == account))
-    connection.execute(sa.delete(pending_notification).where(pending_notification.c.account == account))
 
 
 def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> Requests:

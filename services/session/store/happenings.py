@@ -1,6 +1,6 @@
 """Happenings of groups: joins, departures, changes of modes and topics. The caller has locked the group."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -73,10 +73,6 @@ def _happening(row: sa.Row[tuple[object, ...]]) -> Happening:
     kind = HappeningKind(row.kind)
     text, changes = (row.text, []) if kind is not HappeningKind.MODES else ("", _decode_changes.decode(row.text))
     return Happening(row.time, kind, AccountId(row.by), AccountId(row.account), text, changes)
-
-
-def delete_of_chats(connection: sa.Connection, numbers: Iterable[ChatId]) -> None:
-    connection.execute(sa.delete(happening).where(happening.c.chat.in_(list(numbers))))
 
 
 def expire(connection: sa.Connection, before: int, most: int) -> None:

@@ -87,25 +87,6 @@ def delete(connection: sa.Connection, request: DeleteIncomingWebhook) -> None:
     )
 
 
-def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
-    connection.execute(sa.delete(incoming_webhook).where(incoming_webhook.c.chat == chat))
-
-
-def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[ChatId]) -> None:
-    connection.execute(
-        sa.delete(incoming_webhook).where(incoming_webhook.c.by == account, incoming_webhook.c.chat.in_(chats))
-    )
-
-
-def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    """Delete the webhooks that the account has made or posts for."""
-    connection.execute(
-        sa.delete(incoming_webhook).where(
-            sa.or_(incoming_webhook.c.by == account, incoming_webhook.c.account == account)
-        )
-    )
-
-
 def find(connection: sa.Connection, digest: str) -> FoundIncomingWebhook:
     """Find a webhook by its digest. Raises RequestError, also if the maker may not manage the group any more."""
     fields = (

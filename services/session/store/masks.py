@@ -108,9 +108,5 @@ def forget_maker(connection: sa.Connection, account: AccountId) -> None:
     connection.execute(sa.update(mask).where(named).values(by=""))
 
 
-def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
-    connection.execute(sa.delete(mask).where(mask.c.chat == chat))
-
-
 def has_masks(connection: sa.Connection, chat: ChatId) -> bool:
     return connection.execute(_masks(chat).where(mask.c.kind == "b").limit(1)).first() is not None

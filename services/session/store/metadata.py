@@ -1,7 +1,5 @@
 """Metadata of accounts and groups."""
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 
 from services.session import domain
@@ -89,12 +87,3 @@ def set_value(connection: sa.Connection, request: SetMetadata) -> list[MetadataV
     key = [metadata_value.c.account, metadata_value.c.chat, metadata_value.c.key]
     connection.execute(insertion.on_conflict_do_update(index_elements=key, set_={"value": request.value}))
     return [MetadataValue(account, request.chat, request.key, request.value)]
-
-
-def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    connection.execute(sa.delete(metadata_value).where(_of(account, NO_CHAT)))
-
-
-def delete_of_chats(connection: sa.Connection, numbers: Sequence[ChatId]) -> None:
-    named = sa.and_(metadata_value.c.account == NO_ACCOUNT, metadata_value.c.chat.in_(numbers))
-    connection.execute(sa.delete(metadata_value).where(named))

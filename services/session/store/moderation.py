@@ -5,8 +5,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.store import admission, bans, happenings, incoming_webhooks, masks, metadata, outgoing_webhooks
-from services.session.store.departures import LeftChat, LockedChat, end_memberships, record, reject_requests
+from services.session.store import bans
+from services.session.store.departures import (
+    LeftChat,
+    LockedChat,
+    delete_rows,
+    end_memberships,
+    record,
+    reject_requests,
+)
 from services.session.store.memberships import (
     delete_requests,
     increment_version,
@@ -15,7 +22,7 @@ from services.session.store.memberships import (
     role_in,
 )
 from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, role_of, touch
-from services.session.tables import chat, link, member
+from services.session.tables import chat, member
 from shared.contract.edge import MembershipAnswered
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
@@ -110,14 +117,7 @@ def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast
     ended = {"version": version, "size": 0, "owner": NO_ACCOUNT, "join_policy": JoinPolicy.CLOSED, "handle": ""}
     connection.execute(sa.update(chat).where(chat.c.id == group.id).values(**ended, updated=later(chat.c.updated, now)))
     rejected = reject_requests(connection, [group.id], now)
-    connection.execute(sa.delete(link).where(link.c.chat == group.id))
-    bans.delete_of_chat(connection, group.id)
-    masks.delete_of_chat(connection, group.id)
-    metadata.delete_of_chats(connection, [group.id])
-    happenings.delete_of_chats(connection, [group.id])
-    admission.delete_of_chats(connection, [group.id])
-    incoming_webhooks.delete_of_chat(connection, group.id)
-    outgoing_webhooks.delete_of_chat(connection, group.id)
+    delete_rows(connection, [group.id], is_disbanded=True)
     if group.size < broadcast_from:
         lock_active(connection, members)
         touch(connection, members, now)

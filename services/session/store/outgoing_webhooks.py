@@ -137,17 +137,6 @@ def _new_state(now: int) -> dict[str, int | str | bool]:
     return {**turns, "attempts": 0, "failing_since": 0, "error": ""}
 
 
-# Deletions of a group or an account
-
-
-def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
-    connection.execute(sa.delete(outgoing_webhook).where(_ROW.chat == chat))
-
-
-def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[ChatId]) -> None:
-    connection.execute(sa.delete(outgoing_webhook).where(_ROW.by == account, _ROW.chat.in_(chats)))
-
-
 # The functions below read and write messages that a webhook has yet to post.
 
 

@@ -32,7 +32,3 @@ def change(connection: sa.Connection, request: SetOwnSettings) -> OwnSettings:
     new = insert(connection, own_settings).values(account=request.actor, **structs.asdict(changed))
     connection.execute(new.on_conflict_do_update(index_elements=["account"], set_={**values, "rev": changed.rev}))
     return changed
-
-
-def delete(connection: sa.Connection, account: AccountId) -> None:
-    connection.execute(sa.delete(own_settings).where(own_settings.c.account == account))

@@ -47,8 +47,3 @@ def close(connection: sa.Connection, number: int) -> None:
     """Raises RequestError."""
     if connection.execute(sa.delete(report).where(report.c.number == number)).rowcount == 0:
         raise RequestError(ErrorCode.NOT_FOUND, f"there is no report {number}", "number")
-
-
-def delete_of_account(connection: sa.Connection, reporter: AccountId) -> None:
-    """Delete the account's own reports. Reports of the account's messages stay, as the messages do."""
-    connection.execute(sa.delete(report).where(report.c.reporter == reporter))

@@ -124,8 +124,10 @@ class StoreHarness:
     async def blocked_by(self, account: AccountId) -> list[AccountId]:
         return await self.database.read(partial(blocks.list_blocked, account=account))
 
-    async def delete_requests(self, account: AccountId) -> None:
-        await self.database.write(partial(friends.delete_requests, account=account))
+    async def remove_data(self, account: AccountId) -> None:
+        """Delete the data of a deleted account, except its profile, memberships and friendships."""
+        for remove in account_removal.REMOVALS:
+            await self.database.write(remove, account)
 
     # Memberships
 

@@ -88,5 +88,5 @@ async def test_blocks_are_limited_listed_and_end_with_an_account(populated: Stor
     assert (await rejection(populated.set_blocked(BOB, AccountId(99)))).code is ErrorCode.NOT_FOUND
     assert await populated.blocked_by(ANN) == [BOB, CEM]
     await populated.set_blocked(BOB, ANN)
-    await populated.database.write(partial(blocks.delete_blocks, account=BOB))
+    await populated.remove_data(BOB)
     assert [await populated.blocked_by(one) for one in (ANN, BOB)] == [[CEM], []]

@@ -144,7 +144,7 @@ async def test_requests_and_events_of_a_deleted_account_are_deleted(populated: S
     await populated.request_friendship(CEM, ANN)
     await populated.request_friendship(CEM, BOB)
     await populated.request_membership(ANN, group)
-    await populated.delete_requests(ANN)
+    await populated.remove_data(ANN)
     assert (await populated.pending_requests(BOB)).friendships == [PendingFriendship(CEM, "hi")]
     assert (await populated.pending_requests(ANN)).friendships == []
     assert (await populated.pending_requests(CEM)).memberships == []
@@ -158,7 +158,7 @@ async def test_applicant_deleted_during_acceptance_is_no_friend(populated: Store
         await populated.erase(ANN)
         while await populated.database.write(partial(friends.end_friendships, account=ANN, now=NOW)):
             pass
-        await populated.delete_requests(ANN)
+        await populated.remove_data(ANN)
 
     await asyncio.gather(populated.answer_friend_request(BOB, ANN), delete(), return_exceptions=True)
     assert await friends_of(populated, BOB) == []

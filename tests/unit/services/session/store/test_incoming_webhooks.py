@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from services.session.store import account_removal, incoming_webhooks, profiles
+from services.session.store import incoming_webhooks, profiles
 from services.session.store.incoming_webhooks import NewIncomingWebhook
 from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode
@@ -116,8 +116,7 @@ async def test_webhooks_end_with_their_group(populated: StoreHarness, group: Cha
 async def test_webhooks_end_with_the_account_that_made_them(populated: StoreHarness, group: ChatId) -> None:
     await create(populated, ANN, group, "1")
     await create(populated, BOB, group, "2")
-    leave = partial(account_removal.leave_chats, account=BOB, now=NOW, broadcast_from=512)
-    await populated.database.write(leave)
+    await populated.remove_data(BOB)
     assert [one.hook for one in await listed(populated, ANN, group)] == ["1"]
 
 
@@ -134,6 +133,5 @@ async def test_a_webhook_acts_while_its_maker_manages_the_group(populated: Store
 
 async def test_a_webhook_ends_with_its_own_account(populated: StoreHarness, group: ChatId) -> None:
     await create(populated, BOB, group, "1")
-    leave = partial(account_removal.leave_chats, account=AccountId(101), now=NOW, broadcast_from=512)
-    await populated.database.write(leave)
+    await populated.remove_data(AccountId(101))
     assert await listed(populated, ANN, group) == []

@@ -251,7 +251,7 @@ async def test_full_group_rejects_joins_and_the_request_remains_pending(populate
     await populated.add_member(ANN, chat, BOB)
     assert (await rejection(populated.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.LIMIT
     assert len((await populated.pending_requests(ANN)).memberships) == 2
-    await populated.delete_requests(CEM)
+    await populated.remove_data(CEM)
     assert (await rejection(populated.request_membership(CEM, chat))).code == ErrorCode.LIMIT
 
 
@@ -294,7 +294,7 @@ async def test_applicant_deleted_during_acceptance_is_no_member(populated: Store
     async def delete() -> None:
         await populated.erase(CEM)
         await populated.leave_all_chats(CEM)
-        await populated.delete_requests(CEM)
+        await populated.remove_data(CEM)
 
     await asyncio.gather(populated.answer_membership_request(ANN, chat, CEM), delete(), return_exceptions=True)
     assert await populated.finish_join(CEM, 1, chat) is None

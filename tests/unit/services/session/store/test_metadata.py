@@ -71,7 +71,7 @@ async def test_a_value_ends_with_its_account_or_group(populated: StoreHarness) -
     chat = (await populated.create_group(ANN, BOB)).id
     await put(populated, ANN, "url", "x", chat)
     await put(populated, ANN, "url", "x")
-    await populated.database.write(metadata.delete_of_account, ANN)
+    await populated.remove_data(ANN)
     assert await read(populated, BOB, ListMetadata(ANN)) == []
     await populated.disband(ANN, chat)
     ended = (await populated.create_group(ANN)).id

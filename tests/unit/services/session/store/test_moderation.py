@@ -1,10 +1,8 @@
 """Tests bans, silences and disbanded groups on both databases."""
 
-from functools import partial
 
 import pytest
 
-from services.session.store import bans
 from services.session.store.memberships import StartedJoin
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -131,6 +129,6 @@ async def test_bans_and_silences_end_with_an_account(populated: StoreHarness, gr
     await populated.ban(ANN, group, DAN)
     await populated.silence(ANN, group, CEM, LATER)
     for account in (CEM, DAN):
-        await populated.database.write(partial(bans.delete_of_account, account=account))
+        await populated.remove_data(account)
     assert await populated.bans(ANN, group) == []
     assert (await populated.changes(group)).muted == {}

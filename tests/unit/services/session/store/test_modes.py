@@ -195,7 +195,7 @@ def test_masks_with_many_stars_do_not_take_long() -> None:
 
 async def test_the_masks_of_a_deleted_account_stay_without_its_name(populated: StoreHarness, group: ChatId) -> None:
     await change(populated, group, BOB, "+b x!*@*")
-    await populated.database.write(masks.forget_maker, BOB)
+    await populated.remove_data(BOB)
     assert await populated.database.read(masks.list_masks, group, "b") == [Mask("x!*@*", "", NOW)]
 
 

@@ -37,6 +37,6 @@ async def test_of_two_devices_the_later_one_gets_a_conflict(populated: StoreHarn
 async def test_a_deleted_account_has_none(populated: StoreHarness) -> None:
     await change(populated, SetOwnSettings(level="none", actor=ANN))
     await populated.database.write(partial(profiles.erase_profile, account=ANN, uuid="u", now=5))
-    await populated.database.write(partial(own_settings.delete, account=ANN))
+    await populated.remove_data(ANN)
     failure = await rejection(change(populated, SetOwnSettings(level="none", actor=ANN)))
     assert (failure.code, await found(populated, ANN)) == (ErrorCode.NOT_FOUND, OwnSettings())

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from services.session.store import account_removal, reports
+from services.session.store import reports
 from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -83,8 +83,7 @@ async def test_a_deleted_account_has_reported_nothing(populated: StoreHarness) -
     await report(populated, ANN, 1)
     await report(populated, BOB, 1)
     for account in (ANN, CEM):
-        leave = partial(account_removal.leave_chats, account=account, now=NOW, broadcast_from=100)
-        await populated.database.write(leave)
+        await populated.remove_data(account)
     assert [one.reporter for one in await listed(populated)] == [BOB]
 
 
