@@ -31,7 +31,7 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.passwords import NewPasswords, OwnSecret
-from services.auth.service.recovery import MailRecovery, MailRecoveryPolicy, PasswordRecovery
+from services.auth.service.recovery import MailRecovery, PasswordRecovery, recovers_by_mail
 from services.auth.service.refreshing import LoginRefresh
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
@@ -49,7 +49,6 @@ from shared.tasks import run_beside
 from shared.telemetry import log
 
 _log = log(__name__)
-_DAY_SECONDS = 86_400
 
 
 class _Adapters(NamedTuple):
@@ -92,23 +91,23 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> AuthUseCases:
     database, bus, keys, window, passwords, relay = adapters
-    notifier, login_trail = NodeNotifier(bus), LoginTrail(database)
+    auth, notifier, login_trail = settings.auth, NodeNotifier(bus), LoginTrail(database)
     limits = LoginLimiter(settings.limits, window, count_failures=settings.verification.after_failed_logins > 0)
-    verification = _verification(settings, adapters, metrics)
-    mailed_links = _mailed_links(settings, adapters, limits, metrics)
-    revocations = TokenRevocations(
-        database=database, keys=keys, notifier=notifier, metrics=metrics, entrance=_entrance(settings)
+    verification = EmailVerification(
+        database=database, passwords=passwords, settings=settings.verification, metrics=metrics
     )
-    sessions = _sessions(settings, adapters, revocations)
-    new_passwords = _new_passwords(settings, passwords)
+    link_template = partial(verification_mail, language=settings.language)
+    mailed_links = MailedLinks(settings, database, relay, notifier, limits, link_template, metrics)
+    by_mail = recovers_by_mail(settings)
+    entrance = Entrance(settings.verification.registration, auth.recovery, by_mail, auth.password_min_characters)
+    revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics, entrance=entrance)
+    sessions = LoginSessions(database=database, tokens=keys, revocations=revocations, settings=auth)
+    common = common_passwords() if auth.refuse_common_passwords else ()
+    new_passwords = NewPasswords(hasher=passwords, settings=auth, common=common)
     own_secret = OwnSecret(database=database, passwords=passwords, limits=limits, trail=login_trail)
     deletion = AccountDeletion(
         database=database, outbox=relay, revocations=revocations, request=bus.request, own_secret=own_secret,
         metrics=metrics,
-    )  # fmt: skip
-    administration = Administration(
-        database=database, passwords=passwords, limits=limits, notifier=notifier, revocations=revocations,
-        deletion=deletion, sessions=sessions,
     )  # fmt: skip
     bots = Bots(
         settings=settings, database=database, tokens=keys, limits=limits, revocations=revocations, deletion=deletion,
@@ -125,22 +124,25 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         ),
         recovery=PasswordRecovery(
             database=database, passwords=passwords, new_passwords=new_passwords, limits=limits,
-            revocations=revocations, trail=login_trail, enabled=settings.auth.recovery,
+            revocations=revocations, trail=login_trail, settings=auth,
         ),
-        mail_recovery=_mail_recovery(settings, adapters, new_passwords, limits, revocations, login_trail),
+        mail_recovery=MailRecovery(
+            database=database, new_passwords=new_passwords, limits=limits, revocations=revocations, trail=login_trail,
+            template=partial(recovery_mail, language=settings.language), settings=settings,
+        ),
         password_change=PasswordChange(
             database=database, own_secret=own_secret, new_passwords=new_passwords, revocations=revocations,
             sessions=sessions,
         ),
         sessions=sessions,
-        refreshing=LoginRefresh(
-            database=database, tokens=keys, revocations=revocations, life_seconds=sessions.refresh_seconds,
-            grace_seconds=settings.auth.refresh_grace_seconds,
-        ),
+        refreshing=LoginRefresh(database=database, tokens=keys, revocations=revocations, settings=auth),
         revocations=revocations,
         deletion=deletion,
         mailed_links=mailed_links,
-        administration=administration,
+        administration=Administration(
+            database=database, passwords=passwords, limits=limits, notifier=notifier, revocations=revocations,
+            deletion=deletion, sessions=sessions,
+        ),
         directory=AccountDirectory(database=database, limits=limits),
         own_data=OwnData(database=database, limits=limits),
         trail=login_trail,
@@ -148,73 +150,6 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         operator_bots=replace(bots, by_operator=True),
         guests=Guests(settings=settings, database=database, sessions=sessions, limits=limits, deletion=deletion),
     )  # fmt: skip
-
-
-def _sessions(settings: Settings, adapters: _Adapters, revocations: TokenRevocations) -> LoginSessions:
-    return LoginSessions(
-        database=adapters.database,
-        tokens=adapters.keys,
-        revocations=revocations,
-        most=settings.auth.sessions_per_account,
-        refresh_seconds=settings.auth.refresh_token_days * _DAY_SECONDS,
-    )
-
-
-def _verification(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> EmailVerification:
-    return EmailVerification(
-        database=adapters.database,
-        passwords=adapters.passwords,
-        life_seconds=settings.verification.time_limit_seconds,
-        after_failed_logins=settings.verification.after_failed_logins,
-        metrics=metrics,
-    )
-
-
-def _mailed_links(settings: Settings, adapters: _Adapters, limits: LoginLimiter, metrics: AuthMetrics) -> MailedLinks:
-    template = partial(verification_mail, language=settings.language)
-    notifier = NodeNotifier(adapters.bus)
-    return MailedLinks(settings, adapters.database, adapters.relay, notifier, limits, template, metrics)
-
-
-def _recovers_by_mail(settings: Settings) -> bool:
-    return settings.mail.is_on and settings.auth.mail_recovery != "off"
-
-
-def _entrance(settings: Settings) -> Entrance:
-    auth = settings.auth
-    by_mail = _recovers_by_mail(settings)
-    return Entrance(settings.verification.registration, auth.recovery, by_mail, auth.password_min_characters)
-
-
-def _mail_recovery(
-    settings: Settings,
-    adapters: _Adapters,
-    new_passwords: NewPasswords,
-    limits: LoginLimiter,
-    revocations: TokenRevocations,
-    login_trail: LoginTrail,
-) -> MailRecovery:
-    return MailRecovery(
-        database=adapters.database,
-        new_passwords=new_passwords,
-        limits=limits,
-        revocations=revocations,
-        trail=login_trail,
-        template=partial(recovery_mail, language=settings.language),
-        policy=MailRecoveryPolicy(
-            life_seconds=settings.verification.time_limit_seconds,
-            enabled=_recovers_by_mail(settings),
-            any_address=settings.auth.mail_recovery == "any",
-        ),
-    )
-
-
-def _new_passwords(settings: Settings, passwords: Argon2Hasher) -> NewPasswords:
-    return NewPasswords(
-        hasher=passwords,
-        min_characters=settings.auth.password_min_characters,
-        common=common_passwords() if settings.auth.refuse_common_passwords else (),
-    )
 
 
 async def _work(

@@ -99,6 +99,10 @@ class AuthSettings(SettingsSection):
     )
     lobby: bool = Field(True, description="accounts that ourchat-v0 clients register join the public lobby, chat 1")
 
+    @property
+    def refresh_seconds(self) -> float:
+        return self.refresh_token_days * 86_400
+
 
 class CalloutSettings(SettingsSection):
     """Auth gives each edge NATS permissions for the subjects of its own node only."""

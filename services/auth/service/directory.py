@@ -8,7 +8,7 @@ from services.auth import domain
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.store import accounts, bots, logins, trail
 from shared.contract.admin import Act
-from shared.contract.auth import FindInactive, IdentifierKind, InactiveAccounts
+from shared.contract.auth import FindInactive, InactiveAccounts
 from shared.contract.contacts import AccountsLookedUp, LookUpAccounts
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
@@ -51,9 +51,7 @@ class OwnData:
         domain.check_actor(request.actor)
         domain.check_origin(request.origin)
         await self.limits.export(request.actor)
-        if (
-            account := (await self.database.read(accounts.find, IdentifierKind.ID, str(request.actor))).account
-        ) is None:
+        if (account := await self.database.read(accounts.find_numbered, request.actor)) is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such account")
         seconds = int(time.time())
         listed = await self.database.read(logins.list_valid, request.actor, seconds)

@@ -17,7 +17,7 @@ from services.auth.store import accounts
 from services.auth.store.accounts import IdentifierTaken, NewAccount
 from services.auth.store.requests import once, stored
 from shared.clock import now_ms
-from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Register
+from shared.contract.auth import Authenticated, DeleteAccount, Register
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.guests import GuestRenamed, KeepGuests, RegisterGuest, RenameGuest
 from shared.contract.model import Scheme, Secret
@@ -56,10 +56,9 @@ class Guests:
         began = time.time()
         made = await stored_or(self.database, stored(Registered), partial(self._register, request))
         self.deletion.outbox.wake()
-        found = await self.database.read(accounts.find, IdentifierKind.ID, str(made.account))
-        if found.account is None:
+        if (account := await self.database.read(accounts.find_numbered, made.account)) is None:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "the guest has left meanwhile")
-        return await self.sessions.start(found.account, made.revision, began, request.origin, "")
+        return await self.sessions.start(account, made.revision, began, request.origin, "")
 
     async def _check_password(self, request: RegisterGuest) -> None:
         """A wrong password counts as a registration, which limits the attempts to guess it. The password is checked

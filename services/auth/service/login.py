@@ -67,7 +67,7 @@ class PasswordLogin:
     ) -> VerificationNeeded | None:
         """Returns the verification that the login needs; None if the login needs no verification, or has consumed
         one."""
-        allowed = self.verification.after_failed_logins
+        allowed = self.verification.settings.after_failed_logins
         if not allowed or not account.email or await self.limits.failures(failing) < allowed:
             return None
         subject = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)

@@ -10,10 +10,10 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.ports import PasswordHashing
 from services.auth.store import accounts
-from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
+from shared.settings import AuthSettings
 from shared.transactions import Transactions
 
 
@@ -24,7 +24,7 @@ class NewPasswords:
     clients."""
 
     hasher: PasswordHashing
-    min_characters: int
+    settings: AuthSettings
     common: Collection[str] = field(repr=False)
     """These common passwords are rejected in any case of letters."""
 
@@ -32,8 +32,8 @@ class NewPasswords:
         """Raises RequestError (`invalid`)."""
         if secret.scheme is not Scheme.PLAIN:
             return
-        if len(secret.value) < self.min_characters:
-            raise _unacceptable(f"the password needs at least {self.min_characters} characters", Reason.LENGTH)
+        if len(secret.value) < (least := self.settings.password_min_characters):
+            raise _unacceptable(f"the password needs at least {least} characters", Reason.LENGTH)
         if secret.value.lower() in self.common:
             raise _unacceptable("this password is too common", Reason.CHOICE)
 
@@ -60,7 +60,7 @@ class OwnSecret:
 
     async def find(self, number: AccountId) -> Account | None:
         """Returns the account, or None if it is deleted."""
-        return (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account
+        return await self.database.read(accounts.find_numbered, number)
 
     async def check(self, account: Account, secret: Secret, address: str, act: str, field: str) -> tuple[Scheme, str]:
         """Returns the verifier that the secret matches. A wrong secret counts as a failed login with the account's

@@ -23,6 +23,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery, SetSecurity
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
+from shared.settings import AuthSettings, Settings
 from shared.transactions import Transactions
 
 
@@ -34,8 +35,7 @@ class PasswordRecovery:
     limits: LoginLimiter
     revocations: TokenRevocations
     trail: LoginTrail
-    enabled: bool
-    """If False, every answer is wrong."""
+    settings: AuthSettings
 
     async def recover(self, request: Recover) -> Recovered:
         """Raises RequestError: `unauthenticated` for an unknown account, a wrong question or a wrong answer,
@@ -47,7 +47,7 @@ class PasswordRecovery:
         return Recovered(revocation.account)
 
     async def _recover(self, request: Recover) -> Revocation:
-        if not self.enabled:
+        if not self.settings.recovery:
             raise _unrecoverable()
         kind, name = IdentifierKind.ANY, request.username
         account = (await self.database.read(accounts.find, kind, name)).account
@@ -87,13 +87,8 @@ def _unrecoverable() -> RequestError:
     return RequestError(ErrorCode.UNAUTHENTICATED, "wrong account, question or answer")
 
 
-@dataclass(frozen=True, kw_only=True)
-class MailRecoveryPolicy:
-    life_seconds: float
-    """The validity of a ticket."""
-    enabled: bool
-    any_address: bool
-    """Whether tickets are also mailed to unverified addresses."""
+def recovers_by_mail(settings: Settings) -> bool:
+    return settings.mail.is_on and settings.auth.mail_recovery != "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +99,7 @@ class MailRecovery:
     revocations: TokenRevocations
     trail: LoginTrail
     template: RecoveryTemplate
-    policy: MailRecoveryPolicy
+    settings: Settings
 
     async def request(self, request: RequestRecovery) -> Ack:
         """Takes the same steps for any identifier. The mail is sent later, from the outbox. An immediate mail would
@@ -124,8 +119,9 @@ class MailRecovery:
 
     def _new_ticket(self, account: Account | None) -> NewTicket:
         """Returns a new ticket. The ticket is a decoy if the account may not be recovered by mail."""
-        ticket, expires = token_hex(16), now_ms() + int(self.policy.life_seconds * 1000)
-        if account is None or not domain.is_mail_recoverable(account, any_address=self.policy.any_address):
+        ticket, expires = token_hex(16), now_ms() + int(self.settings.verification.time_limit_seconds * 1000)
+        any_address = self.settings.auth.mail_recovery == "any"
+        if account is None or not domain.is_mail_recoverable(account, any_address=any_address):
             return NewTicket(domain.digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
         return NewTicket(domain.digest(ticket), account.id, self.template(account.email, ticket, expires))
 
@@ -144,10 +140,7 @@ class MailRecovery:
     async def _recover(self, request: RecoverByTicket) -> Revocation:
         digest = domain.digest(request.ticket)
         number = await self.database.read(recoveries.find, digest, now_ms())
-        if (
-            number is None
-            or (account := (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account) is None
-        ):
+        if number is None or (account := await self.database.read(accounts.find_numbered, number)) is None:
             self.trail.note_failure("failed recovery", None, request.origin.address)
             raise _rejected()
         revocation = await self._replace_secrets(account, digest, request)
@@ -171,7 +164,7 @@ class MailRecovery:
         return revocation
 
     def _check_enabled(self) -> None:
-        if not self.policy.enabled:
+        if not recovers_by_mail(self.settings):
             raise RequestError(
                 ErrorCode.FORBIDDEN, "this server does not mail tickets for a new password", reason=Reason.SWITCHED_OFF
             )

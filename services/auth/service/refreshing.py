@@ -14,18 +14,16 @@ from services.auth.store.logins import RotatedLogin, Rotation
 from services.auth.store.requests import REVOKED, once
 from shared.contract.auth import Refresh, Refreshed, Revocation
 from shared.contract.errors import ErrorCode, RequestError
+from shared.settings import AuthSettings
 from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoginRefresh:
-    """`life_seconds`: how long a refresh token is valid. `grace_seconds`: see Refresh."""
-
     database: Transactions
     tokens: TokenIssuer
     revocations: TokenRevocations
-    life_seconds: float
-    grace_seconds: float
+    settings: AuthSettings
 
     async def refresh(self, request: Refresh) -> Refreshed:
         """Raises RequestError: `unauthenticated`, `invalid`, `unavailable`."""
@@ -49,8 +47,8 @@ class LoginRefresh:
             spent=spent,
             salt=token_hex(32),
             now=int(now * 1000),
-            expires=int(now + self.life_seconds),
-            grace_ms=int(self.grace_seconds * 1000),
+            expires=int(now + self.settings.refresh_seconds),
+            grace_ms=int(self.settings.refresh_grace_seconds * 1000),
             address=address,
         )
 

@@ -17,7 +17,7 @@ from services.auth.store import accounts
 from services.auth.store.accounts import IdentifierTaken, NewAccount, NoGuest, NotVerified
 from services.auth.store.requests import once, stored
 from shared.clock import now_ms
-from shared.contract.auth import IdentifierKind, LoginReply, Register, VerificationNeeded
+from shared.contract.auth import LoginReply, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.request_nonce import stored_or
@@ -53,9 +53,7 @@ class Registration:
         if isinstance(registered, VerificationNeeded):
             return registered
         self.outbox.wake()
-        if (
-            account := (await self.database.read(accounts.find, IdentifierKind.ID, str(registered.account))).account
-        ) is None:
+        if (account := await self.database.read(accounts.find_numbered, registered.account)) is None:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "the account has been deleted in the meantime")
         return await self.sessions.start(
             account, registered.revision, began, request.origin, request.device, refreshable=request.refreshable

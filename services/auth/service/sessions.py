@@ -21,6 +21,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.push import MAX_LOGINS, EndedLogins, FindEndedLogins, mail_login
 from shared.contract.routes import Ack
 from shared.request_nonce import derived
+from shared.settings import AuthSettings
 from shared.transactions import Transactions
 
 _SALT_BYTES = 32
@@ -46,10 +47,7 @@ class LoginSessions:
     database: Transactions
     tokens: TokenIssuer
     revocations: TokenRevocations
-    most: int
-    """The highest number of logins of an account; a further login ends the oldest. 0: no limit."""
-    refresh_seconds: float
-    """The validity of a refresh token."""
+    settings: AuthSettings
 
     async def start(
         self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False
@@ -58,10 +56,13 @@ class LoginSessions:
         revocation of all logins voids the token. If such a revocation is committed already, the login fails. Raises
         RequestError: `unauthenticated`."""
         new = _Started(token_hex(16), began, revision, 0, token_bytes(_SALT_BYTES), [])
-        ends = int(new.issued + self.refresh_seconds) if refreshable else self._token(account, new, refreshable).expires
+        ends = int(new.issued + self.settings.refresh_seconds)
+        if not refreshable:
+            ends = self._token(account, new, refreshable).expires
         view = LoginView(new.sid, int(new.issued * 1000), ends, origin.address, origin.client, device)
         login = NewLogin(view, revision, _refresh_token(new.salt) if refreshable else None)
-        add = partial(logins.add, account=account.id, new=login, most=self.most, seconds=int(time.time()))
+        most = self.settings.sessions_per_account
+        add = partial(logins.add, account=account.id, new=login, most=most, seconds=int(time.time()))
 
         def start(connection: Any) -> _Started | None:
             displaced = add(connection)

@@ -45,7 +45,7 @@ from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.events import MailRequested
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
-from shared.settings import Settings
+from shared.settings import Settings, VerificationSettings
 from shared.telemetry import log
 from shared.transactions import Transactions
 
@@ -58,11 +58,7 @@ class EmailVerification:
 
     database: Transactions
     passwords: PasswordHashing
-    life_seconds: float
-    """The validity of a ticket."""
-    after_failed_logins: int
-    """Failed logins after which the login of an account with an e-mail address needs a verification, too; 0 for
-    never."""
+    settings: VerificationSettings
     metrics: AuthMetrics
 
     async def create_ticket(self, subject: VerificationSubject, request: Register | Login) -> VerificationNeeded:
@@ -77,7 +73,7 @@ class EmailVerification:
             request.origin,
             secret,
             now,
-            now + int(self.life_seconds * 1000),
+            now + int(self.settings.time_limit_seconds * 1000),
         )
         self.metrics.verifications.labels("withheld").inc()
         return VerificationNeeded(ticket.ticket, ticket.expires)

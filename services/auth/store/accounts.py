@@ -203,6 +203,10 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Ac
     return AccountSnapshot(_account(connection.execute(joined).all()), last_number(connection))
 
 
+def find_numbered(connection: sa.Connection, number: AccountId) -> Account | None:
+    return find(connection, IdentifierKind.ID, str(number)).account
+
+
 def look_up(connection: sa.Connection, identifier: str) -> list[AccountId]:
     """The accounts with this OC number, username or e-mail address, ascending."""
     condition = name_accounts(connection, IdentifierKind.ANY, identifier).condition
