@@ -433,6 +433,16 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: b
     return engine
 
 
+@contextmanager
+def open_engine(url: str, name: str = "") -> Iterator[sa.Engine]:
+    """An engine for the duration of the context."""
+    engine = make_engine(url, name=name)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def _postgresql_engine(url: str, name: str, pool_size: int, planner: str) -> sa.Engine:
     limits = f"{planner} -c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
     engine = sa.create_engine(

@@ -24,7 +24,7 @@ from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import ScriptDirectory
 
 from shared import schema
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.schema import current_revisions, is_behind, is_recorded, known_revisions, record, require_known
 from shared.telemetry import log
 
@@ -46,22 +46,19 @@ _IS_INVALID = sa.text("SELECT true FROM pg_index WHERE indexrelid = to_regclass(
 def upgrade(service: str, url: str) -> None:
     """Upgrades a service's database to the newest revision; on PostgreSQL, also creates the schema that the URL names.
     Raises NotMigrated, TooOld, sqlalchemy.exc.SQLAlchemyError."""
-    engine, script = make_engine(url, name="migrate"), _script(service)
-    try:
-        with _connect(engine) as connection:
-            if connection.dialect.name == "postgresql":
-                _prepare_postgresql(connection, service)
-            with connection.begin():
-                require_known(service, connection)
-            rest = 0.0
-            while steps := _read_steps(service, connection, script):
-                time.sleep(rest)
-                _log.info("migrating", service=service, to=steps[-1].info.up_revision_id)
-                _repeat(service, connection, script, is_concurrent=_is_concurrent(steps))
-                rest = _TURN_SECONDS
-            _record_release(connection)
-    finally:
-        engine.dispose()
+    script = _script(service)
+    with open_engine(url, "migrate") as engine, _connect(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            _prepare_postgresql(connection, service)
+        with connection.begin():
+            require_known(service, connection)
+        rest = 0.0
+        while steps := _read_steps(service, connection, script):
+            time.sleep(rest)
+            _log.info("migrating", service=service, to=steps[-1].info.up_revision_id)
+            _repeat(service, connection, script, is_concurrent=_is_concurrent(steps))
+            rest = _TURN_SECONDS
+        _record_release(connection)
 
 
 def create_index(

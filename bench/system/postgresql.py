@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.system.processes import parent_of
 from local.ports import free_port
 from local.process_group import ProcessGroup
-from shared.database import make_engine
+from shared.database import open_engine
 
 _START_SECONDS = 60.0
 _PACKAGES = Path("/usr/lib/postgresql")
@@ -130,12 +130,8 @@ def main_process(url: str) -> int:
     url = url.replace("{service}", _SERVICES[-1])
     if not url.startswith("postgresql"):
         return 0
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            return parent_of(connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0, "postgres")
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.connect() as connection:
+        return parent_of(connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0, "postgres")
 
 
 def _create_databases(url: str) -> None:

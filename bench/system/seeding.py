@@ -24,7 +24,7 @@ from shared.clock import now_ms
 from shared.contract.body import pack_segments
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.presence.store import Presence
 
 SECRET = "5e" * 32
@@ -159,17 +159,13 @@ class Seeder:
 
     @contextmanager
     def _connected(self, service: str) -> Iterator[sa.Connection]:
-        engine = make_engine(self._installation.settings.database_url(service))
-        try:
-            with engine.connect() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.exec_driver_sql(
-                        "SET statement_timeout = 0"
-                    )  # a statement that inserts up to a million rows must not be cancelled
-                    connection.commit()
-                yield connection.execution_options(begin="BEGIN IMMEDIATE")
-        finally:
-            engine.dispose()
+        with open_engine(self._installation.settings.database_url(service)) as engine, engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(
+                    "SET statement_timeout = 0"
+                )  # a statement that inserts up to a million rows must not be cancelled
+                connection.commit()
+            yield connection.execution_options(begin="BEGIN IMMEDIATE")
 
     def _account(self, number: Number) -> Values:
         return {

@@ -16,7 +16,7 @@ from services.session.store.installation import skip_chats
 from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.installation import DatabaseState
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.identity import Identity, adopt_identity, propose_identity, read_identity
 from shared.installation import require_together
 from shared.settings import Settings
@@ -42,7 +42,7 @@ def check_together(settings: Settings) -> None:
     DatabasesApart."""
     states: dict[str, DatabaseState] = {}
     for service, url in database_urls(settings).items():
-        with suppress(SQLAlchemyError), _opened(url) as connection:
+        with suppress(SQLAlchemyError), open_existing(url) as connection:
             if connection is None or not sa.inspect(connection).has_table(_TABLES[service]):
                 states[service] = DatabaseState()
             else:
@@ -58,7 +58,7 @@ def make_together(settings: Settings) -> None:
     value = secrets.token_hex(16)
     # sorted by name, auth comes first: the other databases get the identity of its database
     for _, url in sorted(database_urls(settings).items()):
-        with _written(url) as connection:
+        with open_engine(url) as engine, engine.begin() as connection:
             propose_identity(connection, value)
             identity = read_identity(connection)
             value = value if found else identity.value
@@ -74,7 +74,7 @@ def accept_loss(settings: Settings) -> str:
     known numbers. Returns a report. Raises sqlalchemy.exc.SQLAlchemyError."""
     value = secrets.token_hex(16)
     for url in database_urls(settings).values():
-        with _written(url) as connection:
+        with open_engine(url) as engine, engine.begin() as connection:
             adopt_identity(connection, Identity(value))
     account, chat = skip_numbers(settings)
     _agree(settings, value)
@@ -86,43 +86,30 @@ def skip_numbers(settings: Settings) -> tuple[AccountId, ChatId]:
     sqlalchemy.exc.SQLAlchemyError."""
     states = []
     for service, url in database_urls(settings).items():
-        with _written(url) as connection:
+        with open_engine(url) as engine, engine.begin() as connection:
             states.append(_READERS[service](connection))
     account = AccountId(max(state.account for state in states) + _SKIPPED)
     chat = ChatId(max(state.chat for state in states) + _SKIPPED)
-    with _written(settings.database_url("auth")) as connection:
+    with open_engine(settings.database_url("auth")) as engine, engine.begin() as connection:
         skip_accounts(connection, account)
-    with _written(settings.database_url("session")) as connection:
+    with open_engine(settings.database_url("session")) as engine, engine.begin() as connection:
         skip_chats(connection, chat, now_ms())
     return account, chat
 
 
 def _agree(settings: Settings, value: str) -> None:
     for url in database_urls(settings).values():
-        with _written(url) as connection:
+        with open_engine(url) as engine, engine.begin() as connection:
             adopt_identity(connection, Identity(value, agreed=True))
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[sa.Connection | None]:
-    """A connection; None if the SQLite file does not exist. The file is not created."""
+def open_existing(url: str) -> Iterator[sa.Connection | None]:
+    """A connection; None if the SQLite file does not exist. The file is not created. Raises StartupError,
+    sqlalchemy.exc.SQLAlchemyError."""
     place = sa.make_url(url)
     if place.get_backend_name() == "sqlite" and not Path(place.database or "").is_file():
         yield None
         return
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def _written(url: str) -> Iterator[sa.Connection]:
-    engine = make_engine(url)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.connect() as connection:
+        yield connection

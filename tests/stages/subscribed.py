@@ -30,7 +30,7 @@ from bench.system.system import MeasuredSystem, SystemSize, own_system
 from services.auth.tables import logins
 from services.session.tables.push import push_subscription
 from shared.clock import now_ms
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.vapid import public_text
 from tests.stages.comparing import costs, table
 from tests.support.native_http import post
@@ -96,10 +96,8 @@ def subscribe(system: MeasuredSystem, accounts: range, origin: str) -> None:
     devices = [{**row, "digest": row["sid"], "endpoint": f"{origin}/{row['sid']}", **device} for row in rows]
     held = [row | login for row in rows]
     for service, rows_of, some in (("session", push_subscription, devices), ("auth", logins, held)):
-        engine = make_engine(settings.database_url(service))
-        with engine.begin() as connection:
+        with open_engine(settings.database_url(service)) as engine, engine.begin() as connection:
             connection.execute(sa.insert(rows_of), some)
-        engine.dispose()
 
 
 async def measured(system: MeasuredSystem, load: Sequence[str], seconds: float) -> Result:

@@ -13,7 +13,7 @@ from services.auth.tables import AccountRow, accounts
 from shared.contract.admin import Duplicates
 from shared.contract.auth import IdentifierKind
 from shared.contract.ids import AccountId
-from shared.database import make_engine
+from shared.database import open_engine
 
 
 class NamedAccounts(NamedTuple):
@@ -53,11 +53,7 @@ def list_duplicates(connection: sa.Connection) -> Duplicates:
 def accounts_of_domain(url: str, domain: str) -> list[AccountId]:
     """The accounts with an e-mail address of this domain. `url`: the address of the auth service's database. Raises
     sqlalchemy.exc.SQLAlchemyError."""
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            end = email_key(f"name@{domain}").removeprefix("name")
-            found = sa.select(col(AccountRow.id)).where(col(AccountRow.email_key).endswith(end))
-            return [AccountId(number) for number in connection.scalars(found)]
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.connect() as connection:
+        end = email_key(f"name@{domain}").removeprefix("name")
+        found = sa.select(col(AccountRow.id)).where(col(AccountRow.email_key).endswith(end))
+        return [AccountId(number) for number in connection.scalars(found)]

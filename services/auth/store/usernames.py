@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.tables import IS_TWIN, accounts, state
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.names import fold, keys_version, name_key, name_look
 from shared.telemetry import log
 
@@ -58,15 +58,11 @@ def key_all(url: str) -> list[str]:
     """Gives all accounts new keys if the data for keys have changed. Replicas can work meanwhile, because each
     transaction is short. Returns a line for each name that several accounts share, up to 100. Raises
     sqlalchemy.exc.SQLAlchemyError."""
-    engine = make_engine(url)
-    try:
-        with engine.connect() as opened:
-            connection = opened.execution_options(begin="BEGIN IMMEDIATE")
-            _key_stale(connection)
-            with connection.begin():
-                return list(_describe(connection))
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.connect() as opened:
+        connection = opened.execution_options(begin="BEGIN IMMEDIATE")
+        _key_stale(connection)
+        with connection.begin():
+            return list(_describe(connection))
 
 
 def _key_stale(connection: sa.Connection) -> None:

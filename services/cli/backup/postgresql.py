@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from local.options import CommandFailed, OperatorError
-from shared.database import make_engine
+from shared.database import open_engine
 
 _TABLES = """
     SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
@@ -65,13 +65,9 @@ def _dump(names: Iterable[str]) -> str:
 
 
 def _require_no_tables(name: str, url: str) -> None:
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            tables = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(current_schemas(false))"
-            count = connection.execute(sa.text(tables)).scalar_one()
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.connect() as connection:
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(current_schemas(false))"
+        count = connection.execute(sa.text(tables)).scalar_one()
     if count:
         raise OperatorError(
             f"the database of {name} has tables, and nothing is overwritten", "Restore into a new database"
@@ -80,22 +76,14 @@ def _require_no_tables(name: str, url: str) -> None:
 
 def _drop_tables(urls: Iterable[str]) -> None:
     for url in urls:
-        engine = make_engine(url)
-        try:
-            with engine.begin() as connection:
-                for table in connection.execute(sa.text(_TABLES)).scalars().all():
-                    connection.exec_driver_sql(f"DROP TABLE {table} CASCADE")
-        finally:
-            engine.dispose()
+        with open_engine(url) as engine, engine.begin() as connection:
+            for table in connection.execute(sa.text(_TABLES)).scalars().all():
+                connection.exec_driver_sql(f"DROP TABLE {table} CASCADE")
 
 
 def _create_schema(url: str, schema: str) -> None:
-    engine = make_engine(url)
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.begin() as connection:
+        connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
 
 
 def _run(tool: str, url: sa.URL, *arguments: str) -> None:

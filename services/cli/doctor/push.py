@@ -6,13 +6,12 @@ import ssl
 import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.cli.databases import open_existing
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.session.store import subscriptions
-from shared.database import make_engine
 from shared.errors import StartupError
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp
@@ -56,18 +55,10 @@ def _origins(settings: Settings) -> Sequence[str]:
     """The push services with the most devices. The list is empty if the database cannot be read, which another check
     reports."""
     try:
-        engine = make_engine(settings.database_url("session"), name="doctor")
-    except StartupError:
+        with open_existing(settings.database_url("session")) as connection:
+            return subscriptions.common_origins(connection, _SERVICES) if connection else []
+    except (StartupError, SQLAlchemyError):
         return []
-    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
-        return []
-    try:
-        with engine.connect() as connection:
-            return subscriptions.common_origins(connection, _SERVICES)
-    except SQLAlchemyError:
-        return []
-    finally:
-        engine.dispose()
 
 
 async def services(origins: Sequence[str], settings: Settings, context: ssl.SSLContext | None = None) -> list[Finding]:

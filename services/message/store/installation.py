@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.message.tables import cursors, heads
 from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.installation import DatabaseState
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.identity import read_identity
 
 _LAST_ACCOUNT = sa.select(sa.func.max(cursors.c.account_id)).where(cursors.c.account_id != SYSTEM_ACCOUNT)
@@ -25,11 +25,7 @@ def database_state(connection: sa.Connection) -> DatabaseState:
 
 def renew_epoch(url: str) -> None:
     """Give the database a new epoch. A database without the table gets its first epoch by the migration."""
-    engine = make_engine(url)
-    try:
-        with engine.begin() as connection:
-            if sa.inspect(connection).has_table("epochs"):
-                renewed = sa.text("UPDATE epochs SET value = :value WHERE id = 1")
-                connection.execute(renewed, {"value": secrets.token_hex(4)})
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.begin() as connection:
+        if sa.inspect(connection).has_table("epochs"):
+            renewed = sa.text("UPDATE epochs SET value = :value WHERE id = 1")
+            connection.execute(renewed, {"value": secrets.token_hex(4)})

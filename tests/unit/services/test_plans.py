@@ -22,7 +22,7 @@ from shared.contract.auth import IdentifierKind
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.contract.session import ChatList, GetMembership
-from shared.database import Database, make_engine
+from shared.database import Database, open_engine
 from shared.migrate import upgrade
 from shared.settings import AuthSettings, DatabaseSettings, Settings
 from tests.support.plans import Plan, observed
@@ -70,10 +70,8 @@ def _populated(url: str, directory: Path) -> SeededDatabases:
     seeder.history(others, 1, accounts[3])
     big = seeder.chats(accounts, _MEMBERS)
     seeder.history(big, _LENGTH, accounts[1])
-    engine = make_engine(settings.database_url("message"))
-    with engine.begin() as connection:
+    with open_engine(settings.database_url("message")) as engine, engine.begin() as connection:
         mark_read(connection, [ReadRange(AccountId(accounts[0]), ChatId(chat), 1, 2) for chat in small], 1_000)
-    engine.dispose()
     seeder.analyze()
     return SeededDatabases(settings, accounts, small, ChatId(big[0]))
 

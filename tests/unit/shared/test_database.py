@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from shared.database import Database, DatabaseUnavailable, make_engine
+from shared.database import Database, DatabaseUnavailable, open_engine
 from shared.telemetry import new_trace, trace
 from tests.support.servers import PostgresServer
 from tests.support.small_disk import small_disk
@@ -39,10 +39,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def test_what_was_written_is_read_by_another_process(database: Database, database_url: str) -> None:
     await database.write(lambda connection: connection.execute(insert(1)))
-    engine = make_engine(database_url)
-    with engine.connect() as connection:
+    with open_engine(database_url) as engine, engine.connect() as connection:
         assert count(connection) == 1
-    engine.dispose()
 
 
 async def test_a_failure_leaves_nothing(database: Database) -> None:

@@ -15,7 +15,7 @@ from services.auth.tables import AuthBase
 from services.message import tables as message_tables
 from services.session import tables as session_tables
 from shared import schema
-from shared.database import make_engine
+from shared.database import make_engine, open_engine
 from shared.migrate import upgrade
 from shared.schema import NotMigrated, TooOld, require_current
 from shared.settings import DatabaseSettings, Settings
@@ -83,34 +83,22 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def columns(url: str, table: str = "notes") -> list[str]:
-    engine = make_engine(url)
-    try:
+    with open_engine(url) as engine:
         return [column["name"] for column in sa.inspect(engine).get_columns(table)]
-    finally:
-        engine.dispose()
 
 
 def execute(url: str, statement: str) -> None:
-    engine = make_engine(url)
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.text(statement))
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.begin() as connection:
+        connection.execute(sa.text(statement))
 
 
 def check(service: str, url: str) -> None:
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            require_current(service, connection)
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine, engine.connect() as connection:
+        require_current(service, connection)
 
 
 def restore_oldest(service: str, url: str) -> None:
-    engine = make_engine(url)
-    try:
+    with open_engine(url) as engine:
         if engine.dialect.name == "sqlite":
             with ZipFile(SYSTEM_TESTS / "data-9456d506.zip") as archive:
                 Path(str(engine.url.database)).write_bytes(archive.read(f"{service}.db"))
@@ -118,8 +106,6 @@ def restore_oldest(service: str, url: str) -> None:
             with ZipFile(SYSTEM_TESTS / "postgresql-9456d506.zip") as archive, engine.begin() as connection:
                 connection.execution_options(no_parameters=True)
                 connection.exec_driver_sql(archive.read(f"{service}.sql").decode())
-    finally:
-        engine.dispose()
 
 
 # Alembic does not compare expression-based indexes of SQLite
@@ -129,11 +115,9 @@ def test_the_oldest_database_that_is_upgraded_gets_the_declared_tables(service: 
     restore_oldest(service, database_url)
     upgrade(service, database_url)
     check(service, database_url)
-    engine = make_engine(database_url)
-    with engine.connect() as connection:
+    with open_engine(database_url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": lambda name, *_: name != "release"})
         assert compare_metadata(context, DECLARED[service]) == []
-    engine.dispose()
 
 
 @pytest.mark.parametrize("service", SERVICES)

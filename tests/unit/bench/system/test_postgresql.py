@@ -12,7 +12,7 @@ from bench.system import postgresql
 from bench.system.postgresql import disposable_postgresql, main_process
 from bench.system.processes import cpu_seconds, parent_of, tree_cpu_seconds
 from local.process_group import ProcessGroup
-from shared.database import make_engine
+from shared.database import open_engine
 from tests.support.processes import until_gone
 from tests.support.servers import PostgresServer
 
@@ -35,11 +35,9 @@ async def test_each_service_has_an_empty_database_with_synced_commits(
 
 
 def _work(url: str) -> None:
-    engine = make_engine(url)
-    with engine.connect() as connection:
+    with open_engine(url) as engine, engine.connect() as connection:
         assert connection.scalar(sa.text("SHOW fsync")) == "on"
         assert connection.scalar(sa.text("SELECT count(*) FROM generate_series(1, 1000000)")) == 1_000_000
-    engine.dispose()
 
 
 def test_without_binaries_the_operator_learns_how_to_give_a_database(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from services.message import tables as message
 from services.session import tables as session
 from services.session.store.chats import find_private
 from shared.contract.ids import AccountId
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.migrate import upgrade
 from shared.settings import AuthSettings, DatabaseSettings, Settings
 from tests.support.servers import PostgresServer
@@ -52,10 +52,8 @@ def _databases(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]
 
 
 def _rows(installation: Installation, service: str, statement: sa.Executable) -> list[tuple[object, ...]]:
-    engine = make_engine(installation.settings.database_url(service))
-    with engine.begin() as connection:
+    with open_engine(installation.settings.database_url(service)) as engine, engine.begin() as connection:
         found = [tuple(row) for row in connection.execute(statement).all()]
-    engine.dispose()
     return found
 
 
@@ -85,14 +83,12 @@ def test_private_chats_are_those_that_the_services_find(installation: Installati
     seeder = Seeder(installation)
     users = seeder.accounts(4)
     chats = seeder.private_chats(users[0], users[1:])
-    engine = make_engine(installation.settings.database_url("session"))
-    with engine.connect() as connection:
+    with open_engine(installation.settings.database_url("session")) as engine, engine.connect() as connection:
         for number, other in zip(chats, users[1:], strict=True):
             pair = AccountId(users[0]), AccountId(other)
             assert find_private(connection, pair) == number
             members = sa.select(session.member.c.account).where(session.member.c.chat == number)
             assert sorted(connection.execute(members).scalars()) == [*pair]
-    engine.dispose()
 
 
 def test_later_rows_get_new_numbers(installation: Installation) -> None:

@@ -19,7 +19,7 @@ from services.auth.store.installation import database_state as auth_state
 from services.cli.databases import check_together, database_urls, skip_numbers
 from services.cli.migrations import migrate_all
 from services.session.store.installation import database_state as session_state
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.errors import StartupError
 from shared.identity import Identity, read_identity
 from tests.support.servers import PostgresServer
@@ -38,11 +38,9 @@ _HEAD = "INSERT INTO heads (chat_id, last_index, last_time) VALUES (:id, 1, 1)"
 
 
 def execute(installation: Installation, service: str, statement: str, **values: object) -> int:
-    engine = make_engine(database_urls(installation.settings)[service])
-    with engine.begin() as connection:
+    with open_engine(database_urls(installation.settings)[service]) as engine, engine.begin() as connection:
         found = connection.execute(sa.text(statement), values)
         number = found.scalar() if found.returns_rows else 0
-    engine.dispose()
     assert isinstance(number, int)
     return number
 
@@ -79,19 +77,15 @@ def lose(installation: Installation, name: str) -> None:
         for file in installation.settings.data.glob(f"{name}.db*"):  # this includes the database's log
             file.unlink()
         return
-    engine = make_engine(url)
-    with engine.begin() as connection:
+    with open_engine(url) as engine, engine.begin() as connection:
         connection.execute(sa.text(f"DROP SCHEMA {name} CASCADE"))
-    engine.dispose()
 
 
 def identities(installation: Installation) -> set[Identity]:
     found = set()
     for url in database_urls(installation.settings).values():
-        engine = make_engine(url)
-        with engine.connect() as connection:
+        with open_engine(url) as engine, engine.connect() as connection:
             found.add(read_identity(connection))
-        engine.dispose()
     return found
 
 
@@ -140,10 +134,8 @@ def test_an_older_database_is_rejected(used: Installation) -> None:
 
 def test_a_number_without_an_account_was_given(used: Installation) -> None:
     execute(used, "auth", "DELETE FROM accounts WHERE id = 3")
-    engine = make_engine(database_urls(used.settings)["auth"])
-    with engine.connect() as connection:
+    with open_engine(database_urls(used.settings)["auth"]) as engine, engine.connect() as connection:
         assert auth_state(connection).account == 3
-    engine.dispose()
 
 
 def test_restored_installations_skip_numbers(used: Installation) -> None:
@@ -152,10 +144,8 @@ def test_restored_installations_skip_numbers(used: Installation) -> None:
     assert execute(used, "auth", _ACCOUNT, name="new") == account + 1
     assert execute(used, "session", _CHAT) == chat + 1 > before + 1
     check_together(used.settings)
-    engine = make_engine(database_urls(used.settings)["session"])
-    with engine.connect() as connection:
+    with open_engine(database_urls(used.settings)["session"]) as engine, engine.connect() as connection:
         assert session_state(connection).chat == chat + 1
-    engine.dispose()
 
 
 # The tests below are about the command line, on SQLite.

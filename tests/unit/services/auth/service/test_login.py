@@ -23,7 +23,7 @@ from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, L
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
-from shared.database import make_engine
+from shared.database import open_engine
 from tests.support.servers import ValkeyServer
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.cluster import (
@@ -180,10 +180,8 @@ async def test_outdated_hashes_are_renewed_at_the_next_login(
     for _ in range(2):
         await rejection(edge.login("ann@example.org", "wrong"))
         assert isinstance(await edge.login("ann@example.org"), Authenticated)
-    engine = make_engine(sqlite_url)
-    with engine.connect() as connection:
+    with open_engine(sqlite_url) as engine, engine.connect() as connection:
         held = {row.scheme: extract_parameters(row.verifier) for row in connection.execute(sa.select(secrets))}
-    engine.dispose()
     memory = {scheme: parameters.memory_cost for scheme, parameters in held.items()}
     assert memory == {Scheme.PLAIN: 32, Scheme.MD5: 8, Scheme.SHA256: 8}
     assert held[Scheme.PLAIN].time_cost == 2

@@ -24,7 +24,7 @@ from local.options import load
 from local.up_plan import SERVICES
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.backup import archive
-from shared.database import make_engine
+from shared.database import open_engine
 from shared.migrate import upgrade
 from shared.schema import require_current
 from shared.settings import Settings
@@ -110,10 +110,8 @@ def epoch(url: str) -> str:
 
 @contextmanager
 def open_database(url: str) -> Iterator[sa.Connection]:
-    engine = make_engine(url)
-    with engine.connect() as connection:
+    with open_engine(url) as engine, engine.connect() as connection:
         yield connection
-    engine.dispose()
 
 
 def test_backup_time_is_written_for_prometheus(installation: Path, tmp_path: Path) -> None:

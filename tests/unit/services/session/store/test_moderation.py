@@ -1,6 +1,5 @@
 """Tests bans, silences and disbanded groups on both databases."""
 
-
 import pytest
 
 from services.session.store.memberships import StartedJoin
