@@ -16,16 +16,16 @@ _number = click.argument("number", metavar="BOT", type=click.IntRange(1, 2**63 -
 
 def _text(found: list[BotView]) -> str:
     heads = ["BOT", "OWNER", "NAME", "TOKEN", "FOR", "SCOPES", "EXPIRES"]
-    return format.table(heads, _rows(found)) if found else "there are no bots"
+    return format.table(heads, _rows(found), "there are no bots")
 
 
 def _rows(found: list[BotView]) -> Iterator[tuple[object, ...]]:
     for one in found:
-        named = f"{one.account:010d}", f"{one.owner:010d}" if one.owner else "operator", one.nickname
+        named = format.account(one.account), format.account(one.owner) or "operator", one.nickname
         for token in one.tokens:
             yield *named, token.sid, token.name, token.scopes, format.moment(token.expires * 1000)
         if not one.tokens:
-            yield *named, "-", "-", "-", "-"
+            yield *named, "", "", "", ""
 
 
 @click.group()

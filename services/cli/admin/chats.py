@@ -41,7 +41,7 @@ def _chat_text(found: ChatState) -> str:
         [
             ("chat", one.id),
             ("name", one.name),
-            ("handle", f"#{one.handle}" if one.handle else "-"),
+            ("handle", one.handle and f"#{one.handle}"),
             ("kind", one.kind.value),
             ("joining", one.join_policy.value),
             ("owner", one.owner or "-"),
@@ -55,7 +55,8 @@ def _chat_text(found: ChatState) -> str:
 
 def _members_text(found: Sequence[ChatMember]) -> str:
     heads = ["ACCOUNT", "NICKNAME", "ROLE", "SEES FROM"]
-    return format.table(heads, [(f"{one.account:010d}", one.nickname, one.role, one.first_index) for one in found])
+    rows = ((format.account(one.account), one.nickname, one.role, one.first_index) for one in found)
+    return format.table(heads, rows)
 
 
 async def show(client: AdminClient, number: ChatId) -> ChatState:

@@ -224,7 +224,7 @@ def dead_letters_discard(installation: Installation, numbers: tuple[int, ...], y
 def _list_text(found: Sequence[DeadLetter]) -> str:
     heads = ["NUMBER", "GIVEN UP", "SERVICE", "EVENT", "ERROR"]
     rows = [(one.number, format.moment(one.given_up), one.service, one.subject, one.error) for one in found]
-    return format.table(heads, rows) if found else "there are no dead letters"
+    return format.table(heads, rows, "there are no dead letters")
 
 
 def _text(found: DeadLetter) -> str:

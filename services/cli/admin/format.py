@@ -13,9 +13,11 @@ T = TypeVar("T")
 Row = Sequence[object]
 
 
-def table(heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """A table whose columns are as wide as their widest cell."""
+def table(heads: Sequence[str], rows: Iterable[Row], nothing: str = "") -> str:
+    """A table whose columns are as wide as their widest cell. `nothing`: the text to return if there are no rows."""
     lines = [list(heads), *([_cell(value) for value in row] for row in rows)]
+    if nothing and len(lines) == 1:
+        return nothing
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_line(line, widths) for line in lines)
 
@@ -36,11 +38,21 @@ def json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value)).decode()
 
 
+def account(number: int) -> str:
+    return f"{number:010d}" if number else ""
+
+
 def moment(milliseconds: float) -> str:
+    """A time in Unix milliseconds as text; empty for 0."""
+    if not milliseconds:
+        return ""
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def exact(milliseconds: int) -> str:
+    """Like `moment`, with milliseconds."""
+    if not milliseconds:
+        return ""
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03d}"
 
 

@@ -189,5 +189,7 @@ def _shown(record: MediaRecord, modified_ms: int) -> FoundMedia:
 
 def _text(found: Sequence[FoundMedia]) -> str:
     heads = ["ID", "ACCOUNT", "STORED", "USE", "BYTES", "NAME"]
-    rows = [(one.id, f"{one.account:010d}", format.moment(one.created), one.use, one.size, one.name) for one in found]
-    return format.table(heads, rows) if found else "there are no such files"
+    rows = (
+        (one.id, format.account(one.account), format.moment(one.created), one.use, one.size, one.name) for one in found
+    )
+    return format.table(heads, rows, "there are no such files")

@@ -201,7 +201,7 @@ def text_of(found: MessageReport) -> str:
     summary = format.record(
         [
             ("message", f"{one.id}, index {one.index} of chat {one.chat}, {one.bytes} bytes"),
-            ("sender", f"{one.sender:010d}"),
+            ("sender", format.account(one.sender)),
             (
                 "accepted",
                 f"{format.exact(accepted.at)} by {found.accepted_by} over {accepted.dialect}" if accepted else _FORGOT,
@@ -215,9 +215,9 @@ def text_of(found: MessageReport) -> str:
             ),
         ]
     )
-    sources = [(one.edge, format.exact(one.at), one.replica or "fetched", one.counter or "-") for one in found.batches]
+    sources = [(one.edge, format.exact(one.at), one.replica or "fetched", one.counter or "") for one in found.batches]
     rows = [
-        (f"{one.account:010d}", one.state, one.edge, one.dialects, format.exact(one.at) if one.at else "-", one.reason)
+        (format.account(one.account), one.state, one.edge, one.dialects, format.exact(one.at), one.reason)
         for one in found.recipients
     ]
     parts = [summary]

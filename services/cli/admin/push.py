@@ -11,14 +11,12 @@ from shared.contract.push import ListSubscriptions, SubscriptionView, Unsubscrib
 
 
 def _text(found: Sequence[SubscriptionView]) -> str:
-    if not found:
-        return "no device of this account is notified"
+    heads = ["DEVICE", "PUSH SERVICE", "KIND", "SINCE", "LAST DELIVERED", "LAST ERROR"]
     rows = (
-        (one.subscription, one.origin, one.kind, format.moment(one.created),
-         format.moment(one.last_ok) if one.last_ok else "-", one.last_error or "-")
+        (one.subscription, one.origin, one.kind, format.moment(one.created), format.moment(one.last_ok), one.last_error)
         for one in found
-    )  # fmt: skip
-    return format.table(["DEVICE", "PUSH SERVICE", "KIND", "SINCE", "LAST DELIVERED", "LAST ERROR"], rows)
+    )
+    return format.table(heads, rows, "no device of this account is notified")
 
 
 @click.group()

@@ -26,13 +26,13 @@ def _text(found: Sequence[EdgeRecording]) -> str:
     heads = ["ID", "EDGE", "ACCOUNT", "DIALECT", "STARTED", "STATE", "EVENTS", "BYTES"]
     rows = [
         (
-            one.id, node, f"{one.account:010d}" if one.account else "-", one.dialect or "-", format.moment(one.started),
+            one.id, node, format.account(one.account), one.dialect, format.moment(one.started),
             f"ended: {one.ended}" if one.ended else f"until {format.moment(one.until)}", one.events, one.bytes,
         )
         for node, one in ((edge.node, edge.recording) for edge in found)
         if one is not None
     ]  # fmt: skip
-    return format.table(heads, rows) if rows else "there are no recordings"
+    return format.table(heads, rows, "there are no recordings")
 
 
 @click.group()

@@ -26,18 +26,11 @@ def day_ms(day: str) -> int:
 
 def _text(found: Sequence[Act]) -> str:
     heads = ["TIME", "BY", "ACT", "ACCOUNT", "ADDRESS", "DETAIL"]
-    rows = [
-        (
-            format.moment(one.time),
-            one.by,
-            one.act,
-            f"{one.account:010d}" if one.account else "-",
-            one.address,
-            one.detail,
-        )
+    rows = (
+        (format.moment(one.time), one.by, one.act, format.account(one.account), one.address, one.detail)
         for one in found
-    ]
-    return format.table(heads, rows) if found else "there are no such acts"
+    )
+    return format.table(heads, rows, "there are no such acts")
 
 
 @click.command("audit")

@@ -51,7 +51,7 @@ class MadeThings(msgspec.Struct, frozen=True):
 def _user_text(found: UserView) -> str:
     return format.record(
         [
-            ("account", f"{found.account:010d}"),
+            ("account", format.account(found.account)),
             ("uuid", found.uuid),
             ("e-mail", found.email),
             ("verified", found.email_verified),
@@ -87,18 +87,11 @@ def _counts_text(found: MadeThings) -> str:
 
 def _logins_text(found: Sequence[LoginView]) -> str:
     heads = ["ID", "LOGGED IN", "EXPIRES", "ADDRESS", "CLIENT", "DEVICE"]
-    rows = [
-        (
-            one.sid,
-            format.moment(one.created),
-            format.moment(one.expires * 1000),
-            one.address,
-            one.client,
-            one.device or "-",
-        )
+    rows = (
+        (one.sid, format.moment(one.created), format.moment(one.expires * 1000), one.address, one.client, one.device)
         for one in found
-    ]
-    return format.table(heads, rows) if found else "there are no logins"
+    )
+    return format.table(heads, rows, "there are no logins")
 
 
 async def find(client: AdminClient, identifier: str) -> UserView:

@@ -12,12 +12,11 @@ from shared.contract.made import DeleteAnyWebhook, ListAllWebhooks, MadeWebhook
 
 
 def _text(found: Sequence[MadeWebhook]) -> str:
-    if not found:
-        return "there are no webhooks"
+    heads = ["WEBHOOK", "CHAT", "MADE BY", "NAME", "ENDPOINT", "SINCE"]
     rows = (
-        (one.hook, one.chat, f"{one.by:010d}", one.name, one.origin or "-", format.moment(one.created)) for one in found
+        (one.hook, one.chat, format.account(one.by), one.name, one.origin, format.moment(one.created)) for one in found
     )
-    return format.table(["WEBHOOK", "CHAT", "MADE BY", "NAME", "ENDPOINT", "SINCE"], rows)
+    return format.table(heads, rows, "there are no webhooks")
 
 
 @click.group()
