@@ -12,7 +12,7 @@ from bench.load import message_tag, protocol
 from bench.load.dialects import TaggedMessage, decoder, tagged
 from bench.load.message_tag import SIZE
 from bench.load.pacing import Pace
-from bench.load.protocol import Job, Reconnect, Surge, Talk
+from bench.load.protocol import Job, Reconnect, Talk
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.run import TaskRun, gather_all
 from bench.load.verifier import Inbox, SentCounts
@@ -33,17 +33,17 @@ class LoadConnection:
     """The client of one seat, with its messages that have no reply. Replies arrive in the order of sending. The seat
     may reconnect, and received messages are verified across all its connections."""
 
-    def __init__(self, seat: protocol.Seat, conversations: "Conversations") -> None:
+    def __init__(self, seat: protocol.Seat, run: "ConversingRun") -> None:
         self.seat = seat
         self.codec = CODECS[seat.dialect]
-        self.inbox = Inbox(seat.chats, conversations.chat_of, conversations.recorder.faults)
+        self.inbox = Inbox(seat.chats, run.chat_of, run.recorder.faults)
         self.connection: AsyncConnection | None = None
         self.pending: deque[tuple[TagSender, int, int]] = deque()
         self.dropped = asyncio.Event()
         """Set when the server has ended the connection."""
         self.logged_in = 0
         """The time of the last login reply, in nanoseconds of the monotonic clock."""
-        self._conversations = conversations
+        self._run = run
         self._connected_at = 0
         self._catching_up = False
         self._unread: set[int] = set()
@@ -93,20 +93,20 @@ class LoadConnection:
     def received(self, event: object, now: int) -> None:
         if type(event) is not TaggedMessage:
             return
-        conversations, tag = self._conversations, event.tag
-        if tag.run != conversations.run:
+        run, tag = self._run, event.tag
+        if tag.run != run.number:
             return
-        sender = conversations.senders.get(tag.sender)
+        sender = run.senders.get(tag.sender)
         if sender is not None and sender.device is self:
             self._echoed(sender, tag.number, now)
         elif self._catching_up:
             self._receive_missed(event)
         elif self.inbox.receive(tag, event.position):
-            conversations.delivered += 1
+            run.delivered += 1
             if tag.due >= self._connected_at:
-                conversations.deliveries.record(tag.due, now)
+                run.deliveries.record(tag.due, now)
             if self.codec.marks_read:
-                self._mark_read_soon(conversations.chat_of[tag.sender])
+                self._mark_read_soon(run.chat_of[tag.sender])
             if sender is not None and sender.loop is not None:
                 sender.loop.arrived()
 
@@ -115,31 +115,31 @@ class LoadConnection:
         if self.connection is None:
             return
         if self.codec.marks_read and reply.to is not ReplyKind.MESSAGE:
-            self._conversations.recorder.faults.answered_wrongly += bool(reply.error)
+            self._run.recorder.faults.answered_wrongly += bool(reply.error)
             return
         # While a client catches up, its request for missed messages may get an error.
         if not self.pending:
-            self._conversations.recorder.faults.answered_wrongly += not self._catching_up
+            self._run.recorder.faults.answered_wrongly += not self._catching_up
             return
         sender, number, due = self.pending.popleft()
         if reply.error:
-            self._conversations.reject(sender, number, reply.error)
-            self._conversations.rejections.record(due, now)
+            self._run.reject(sender, number, reply.error)
+            self._run.rejections.record(due, now)
         else:
-            self._conversations.acknowledge(due, now)
+            self._run.acknowledge(due, now)
 
     def ended(self) -> None:
         self.connection = None
         self.dropped.set()
-        self._conversations.recorder.faults.closed += not self._conversations.drops_expected
+        self._run.recorder.faults.closed += not self._run.drops_expected
 
     def _echoed(self, sender: "TagSender", number: int, now: int) -> None:
         oldest = self.pending[0] if self.pending else None
         if oldest is None or oldest[:2] != (sender, number):
-            self._conversations.recorder.faults.answered_wrongly += 1
+            self._run.recorder.faults.answered_wrongly += 1
             return
         self.pending.popleft()
-        self._conversations.acknowledge(oldest[2], now)
+        self._run.acknowledge(oldest[2], now)
 
     def _mark_read_soon(self, chat: int) -> None:
         if not self._unread:
@@ -153,48 +153,48 @@ class LoadConnection:
                 self.connection.send(self.codec.read(chat, self.inbox.position(chat), counts=False).frame)
 
     def _receive_missed(self, message: TaggedMessage) -> None:
-        sender = self._conversations.senders.get(message.tag.sender)
+        sender = self._run.senders.get(message.tag.sender)
         own = sender is not None and sender.device is self
         if not own and self.inbox.read(message.tag, message.position):
-            self._conversations.delivered += 1
+            self._run.delivered += 1
 
 
 class TagSender:
     """Sends tagged messages over one connection to one of its chats."""
 
-    __slots__ = ("_conversations", "_write", "device", "listeners", "loop", "number", "rejected", "sent")
+    __slots__ = ("_run", "_write", "device", "listeners", "loop", "number", "rejected", "sent")
 
-    def __init__(self, sender: protocol.SenderPlan, device: LoadConnection, conversations: "Conversations") -> None:
+    def __init__(self, sender: protocol.SenderPlan, device: LoadConnection, run: "ConversingRun") -> None:
         self.number = sender.number
         self.device = device
         self.listeners = sender.listeners
         self.loop: Loop | None = None
         self.sent = 0
         self.rejected: set[int] = set()
-        self._conversations = conversations
+        self._run = run
         self._write = device.codec.message_writer(device.seat.account, sender.chat)
 
     def send(self, due: int) -> None:
         """Send the next message. Without a connection, this does nothing."""
-        device, conversations = self.device, self._conversations
+        device, run = self.device, self._run
         if device.connection is None:
             return
         self.sent += 1
-        conversations.sent += 1
-        conversations.expected += self.listeners
+        run.sent += 1
+        run.expected += self.listeners
         device.pending.append((self, self.sent, due))
-        tag = message_tag.write(conversations.run, self.number, self.sent, due)
-        device.connection.send(self._write(tag + conversations.padding))
+        tag = message_tag.write(run.number, self.number, self.sent, due)
+        device.connection.send(self._write(tag + run.padding))
 
 
 class Loop:
     """A closed loop. It keeps `window` messages of its senders in flight."""
 
-    def __init__(self, senders: list[TagSender], window: int, listeners: int, conversations: "Conversations") -> None:
+    def __init__(self, senders: list[TagSender], window: int, listeners: int, run: "ConversingRun") -> None:
         self._next_sender: Iterator[TagSender] = cycle(senders)
         self._window = window
         self._listeners = listeners
-        self._conversations = conversations
+        self._run = run
         self._arrivals = 0
         for sender in senders:
             sender.loop = self
@@ -210,18 +210,19 @@ class Loop:
 
     def next(self) -> None:
         now = time.monotonic_ns()
-        if now < self._conversations.recorder.end:
+        if now < self._run.recorder.end:
             next(self._next_sender).send(now)
 
 
-class Conversations:
-    """The connections, senders and counters of this process. `padding` fills a text up to `size` bytes."""
+class ConversingRun(TaskRun):
+    """A run whose connections send and receive messages. It has the connections, senders and counters of this process.
+    `padding` fills a text up to `size` bytes."""
 
     def __init__(self, job: protocol.Job, size: int, recorder: Recorder) -> None:
-        self.run = job.run
+        super().__init__(recorder)
+        self.number = job.run
         self.chat_of = job.chat_of
         self.drops_expected = False
-        self.recorder = recorder
         self.padding = b"x" * (size - message_tag.SIZE)
         self.deliveries = recorder.series("delivery")
         self.rejections = recorder.series("refusal")
@@ -229,6 +230,7 @@ class Conversations:
         self.devices = [LoadConnection(seat, self) for seat in job.seats]
         self.senders = {sender.number: TagSender(sender, self.devices[sender.seat], self) for sender in job.senders}
         self._acknowledgements = recorder.series("acknowledgement")
+        self._at_once = job.at_once
 
     def acknowledge(self, due: int, now: int) -> None:
         self.acknowledged += 1
@@ -283,9 +285,8 @@ class Conversations:
             faults.lost += device.inbox.lost(others, sent_counts)
             faults.unanswered += len(device.pending)
 
-    async def open(self, at_once: int) -> None:
-        """Connect all seats, with `at_once` logins in flight. Raises ClientError."""
-        slots = asyncio.Semaphore(at_once)
+    async def connect(self) -> None:
+        slots = asyncio.Semaphore(self._at_once)
 
         async def log_in(device: LoadConnection) -> None:
             async with slots:
@@ -298,36 +299,6 @@ class Conversations:
         await asyncio.gather(*(device.disconnect() for device in self.devices))
 
 
-class ConversingRun(TaskRun):
-    """A run whose connections send and receive messages."""
-
-    def __init__(self, job: protocol.Job, conversations: Conversations) -> None:
-        super().__init__(conversations.recorder)
-        self.conversations = conversations
-        self._at_once = job.at_once
-
-    async def connect(self) -> None:
-        await self.conversations.open(self._at_once)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return self.conversations.counts
-
-    @property
-    def progress(self) -> protocol.Progress:
-        return self.conversations.progress
-
-    @property
-    def sent_counts(self) -> SentCounts:
-        return self.conversations.sent_counts
-
-    def reconcile(self, sent_counts: SentCounts) -> None:
-        self.conversations.reconcile(sent_counts)
-
-    async def close(self) -> None:
-        await self.conversations.close()
-
-
 _SENT_AT_ONCE = 200
 _LOOK_SECONDS = 0.01
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
@@ -337,14 +308,14 @@ class ConversationRun(ConversingRun):
     """Does the task `Talk`."""
 
     def __init__(self, job: Job, task: Talk, recorder: Recorder) -> None:
-        super().__init__(job, Conversations(job, task.size, recorder))
+        super().__init__(job, task.size, recorder)
         self._task = task
-        self._open_loop = OpenLoop(self.conversations)
-        senders = [self.conversations.senders[plan.number] for plan in job.senders]
+        senders = [self.senders[plan.number] for plan in job.senders]
         self._loops = [
-            Loop([senders[index] for index in loop.senders], loop.window, loop.listeners, self.conversations)
-            for loop in task.loops
-        ]  # fmt: skip
+            Loop([senders[index] for index in loop.senders], loop.window, loop.listeners, self) for loop in task.loops
+        ]
+        self._lateness = recorder.series("lateness")
+        self._next_sender = cycle(senders)
 
     async def run(self, at: int) -> None:
         await self.recorded(at, self._task.warm_up, self._task.seconds, partial(self._send, at))
@@ -352,18 +323,13 @@ class ConversationRun(ConversingRun):
     async def _send(self, at: int) -> None:
         for loop in self._loops:
             loop.start()
-        if self._task.rate:
-            await self._open_loop.send_paced(Pace(self._task.rate, at, self.recorder.end))
+        for step in self._task.steps:
+            end = at + int(step.seconds * SECOND)
+            await self._send_paced(Pace(step.rate, at, end))
+            at = end
 
-
-class OpenLoop:
-    """Sends at a given pace. All senders send in turn."""
-
-    def __init__(self, conversations: Conversations) -> None:
-        self._lateness = conversations.recorder.series("lateness")
-        self._next_sender = cycle(conversations.senders.values())
-
-    async def send_paced(self, pace: Pace) -> None:
+    async def _send_paced(self, pace: Pace) -> None:
+        """All senders send in turn."""
         while (due := pace.next) is not None:
             await until(due)
             for number, due in enumerate(pace.pop_due(time.monotonic_ns()), 1):
@@ -374,37 +340,19 @@ class OpenLoop:
                     await asyncio.sleep(0)
 
 
-class SurgeRun(ConversingRun):
-    """Does the task `Surge`: the rate changes from step to step."""
-
-    def __init__(self, job: Job, task: Surge, recorder: Recorder) -> None:
-        super().__init__(job, Conversations(job, task.size, recorder))
-        self._steps = task.steps
-        self._open_loop = OpenLoop(self.conversations)
-
-    async def run(self, at: int) -> None:
-        await self.recorded(at, 0.0, sum(step.seconds for step in self._steps), partial(self._send, at))
-
-    async def _send(self, at: int) -> None:
-        for step in self._steps:
-            end = at + int(step.seconds * SECOND)
-            await self._open_loop.send_paced(Pace(step.rate, at, end))
-            at = end
-
-
 class ReconnectRun(ConversingRun):
     """Does the task `Reconnect`. Latencies count from the first lost connection of this process. `login` ends with the
     reply to a login, and `back` with the arrival of the missed message."""
 
     def __init__(self, job: Job, task: Reconnect, recorder: Recorder) -> None:
-        super().__init__(job, Conversations(job, SIZE, recorder))
+        super().__init__(job, SIZE, recorder)
         self._task = task
-        self._senders = list(self.conversations.senders.values())
+        self._senders = list(self.senders.values())
         sending = [sender.device for sender in self._senders]
-        self._dropped = [device for device in self.conversations.devices if device not in sending]
+        self._dropped = [device for device in self.devices if device not in sending]
         self._logins, self._backs = recorder.series("login"), recorder.series("back")
         self._dropped_at = 0
-        self.conversations.drops_expected = True
+        self.drops_expected = True
 
     async def run(self, at: int) -> None:
         recorder = self.recorder

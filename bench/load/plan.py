@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bench.load.protocol import Job, LoopPlan, Seat, SenderPlan, Talk
+from bench.load.protocol import Job, LoopPlan, RateStep, Seat, SenderPlan, Talk
 
 _TOGETHER = 2
 """This number of adjacent seats, which are on different edges, are in the same process. So both sides of a pair are in
@@ -32,9 +32,13 @@ def distribute(seats: Sequence[Seat], processes: int) -> list[list[int]]:
     return seats_by_process
 
 
-def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], processes: int, load: Load) -> list[Job]:
-    """Make jobs in which the seats `speakers` send to all their chats. The numbers of senders are unique over all
-    jobs."""
+def conversations(
+    run: int, seats: Sequence[Seat], speakers: Sequence[int], processes: int, load: Load, steps: Sequence[RateStep] = ()
+) -> list[Job]:
+    """Make jobs in which the seats `speakers` send to all their chats. The numbers of senders are unique over all jobs.
+    `steps`: the rates in total, in place of the load's rate."""
+    if load.rate:
+        steps = [RateStep(load.warm_up + load.seconds, load.rate)]
     sizes = Counter(chat for seat in seats for chat in seat.chats)
     order = [(number, chat) for number in speakers for chat in seats[number].chats]
     numbers = {place: number for number, place in enumerate(order, 1)}
@@ -52,12 +56,9 @@ def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], proc
             if place in numbers
         ]
         here = [seats[number] for number in indices]
-        task = Talk(load.size, load.warm_up, load.seconds)
-        if load.rate:
-            task.rate = load.rate * len(senders) / len(order)
-        else:
-            task.loops = _loops(here, senders, load, places, process)
-        jobs.append(Job(run, here, task, senders, chat_of))
+        own = [RateStep(step.seconds, step.rate * len(senders) / len(order)) for step in steps if senders]
+        loops = [] if steps else _loops(here, senders, load, places, process)
+        jobs.append(Job(run, here, Talk(load.size, load.warm_up, load.seconds, own, loops), senders, chat_of))
     return jobs
 
 

@@ -39,14 +39,22 @@ class LoopPlan(msgspec.Struct):
 # Tasks
 
 
+class RateStep(msgspec.Struct):
+    """Send `rate` messages a second for `seconds`."""
+
+    seconds: float
+    rate: float
+
+
 class Talk(msgspec.Struct, tag=True):
-    """All seats connect. They then send `rate` messages a second in total or, if `rate` is 0, in closed loops."""
+    """All seats connect. They then send in closed loops, and in an open loop with the rate of one step after the
+    other."""
 
     size: int
     warm_up: float
     seconds: float
-    rate: float = 0.0
-    loops: list[LoopPlan] = []
+    steps: list[RateStep]
+    loops: list[LoopPlan]
 
 
 class LoginChurn(msgspec.Struct, tag=True):
@@ -88,21 +96,7 @@ class Reconnect(msgspec.Struct, tag=True):
     all_edges: bool = False
 
 
-class RateStep(msgspec.Struct):
-    """Send `rate` messages a second for `seconds`."""
-
-    seconds: float
-    rate: float
-
-
-class Surge(msgspec.Struct, tag=True):
-    """All seats connect. They then send in an open loop, with the rate of one step after the other."""
-
-    size: int
-    steps: list[RateStep]
-
-
-Task = Talk | LoginChurn | HistoryPaging | Reconnect | Surge
+Task = Talk | LoginChurn | HistoryPaging | Reconnect
 
 
 class Job(msgspec.Struct, tag=True):

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
-from bench.load.conversation_runs import ConversationRun, ReconnectRun, SurgeRun
+from bench.load.conversation_runs import ConversationRun, ReconnectRun
 from bench.load.pacing import Pace
 from bench.load.protocol import (
     Failed,
@@ -33,7 +33,6 @@ from bench.load.protocol import (
     SentReport,
     Start,
     Stop,
-    Surge,
     Talk,
 )
 from bench.load.recorder import Recorder, until
@@ -171,8 +170,6 @@ def _run(job: Job, recorder: Recorder) -> TaskRun:
             return HistoryPagingRun(job, job.task, recorder)
         case Reconnect():
             return ReconnectRun(job, job.task, recorder)
-        case Surge():
-            return SurgeRun(job, job.task, recorder)
 
 
 async def _serve() -> None:

@@ -67,7 +67,7 @@ async def idle(target: MeasuredSystem, show: ProgressLine, options: IdleOptions)
 
 def _idle_jobs(seats: Sequence[Seat], options: IdleOptions) -> list[Job]:
     seats_by_process = distribute(seats, options.processes)
-    task = Talk(SIZE, 0.0, options.seconds)
+    task = Talk(SIZE, 0.0, options.seconds, [], [])
     at_once = max(1, options.at_once // len(seats_by_process))
     return [
         Job(secrets.randbits(32), [seats[number] for number in indices], task, at_once=at_once)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from bench.load.plan import Load, conversations
-from bench.load.protocol import Job, Progress, RateStep, Seat, Surge, Talk
+from bench.load.protocol import Job, Progress, RateStep, Seat
 from bench.load.worker_pool import HEAD_START_SECONDS, WorkerPool
 from bench.measurements.measured import measured, result
 from bench.report.progress import ProgressLine
@@ -135,12 +135,13 @@ async def overload(
     saturation = await measured("saturation", jobs, target, show, {}, warm_up=closed.warm_up, seconds=closed.seconds)
     saturated = saturation.figures.get("acknowledged/s", 0.0)
     steps = [RateStep(seconds, share * saturated) for seconds, share in _steps(options)]
+    surge = Load(options.size, 0.0, sum(step.seconds for step in steps))
     monitor = _OverloadMonitor(target)
-    totals = await _surge(_surges(_jobs(seats, options, closed), steps), show, monitor)
+    totals = await _surge(_jobs(seats, options, surge, steps), surge.seconds, show, monitor)
     edge = installation.settings.edge
     found = _found(options, saturated, monitor, totals, await flood(target.edges[0], edge.max_connections))
     failed = violations(found, bounds, edge.request_seconds)
-    noted = notes(totals, sum(step.seconds for step in steps)) + _lateness(totals) + saturation.remarks + failed
+    noted = notes(totals, surge.seconds) + _lateness(totals) + saturation.remarks + failed
     totals.faults.merge(saturation.faults)
     overload_result = result("overload", options._asdict(), _figures(found, options), totals, noted)
     overload_result.passed = overload_result.passed and not failed
@@ -189,8 +190,8 @@ async def _seats(target: MeasuredSystem, seeder: Seeder, options: OverloadOption
     return [Seat(user, dialect, edge, [chats[n // 2]]) for n, (user, dialect, edge) in enumerate(users_at_edges)]
 
 
-def _jobs(seats: Sequence[Seat], options: OverloadOptions, load: Load) -> list[Job]:
-    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), options.processes, load)
+def _jobs(seats: Sequence[Seat], options: OverloadOptions, load: Load, steps: Sequence[RateStep] = ()) -> list[Job]:
+    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), options.processes, load, steps)
     for job in jobs:
         job.at_once = _LOGINS_AT_ONCE
     return jobs
@@ -200,20 +201,7 @@ def _steps(options: OverloadOptions) -> list[tuple[float, float]]:
     return [(options.calm, _CALM), (options.seconds, options.factor), (options.calm, _CALM)]
 
 
-def _surges(jobs: list[Job], steps: Sequence[RateStep]) -> list[Job]:
-    """Give the jobs the task Surge. Each job gets its share of the rates."""
-    senders = sum(len(job.senders) for job in jobs)
-    for job in jobs:
-        share = len(job.senders) / senders
-        size = job.task.size if isinstance(job.task, Talk) else 0
-        job.task = Surge(size, [RateStep(step.seconds, step.rate * share) for step in steps])
-    return jobs
-
-
-async def _surge(jobs: Sequence[Job], show: ProgressLine, monitor: _OverloadMonitor) -> RunTotals:
-    seconds = 0.0
-    if isinstance(surge := jobs[0].task, Surge):
-        seconds = sum(step.seconds for step in surge.steps)
+async def _surge(jobs: Sequence[Job], seconds: float, show: ProgressLine, monitor: _OverloadMonitor) -> RunTotals:
     async with WorkerPool(jobs) as pool:
         await pool.connect()
         began = time.monotonic()

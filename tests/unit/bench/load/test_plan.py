@@ -45,4 +45,5 @@ def test_the_window_of_a_group_is_divided_among_senders(window: int, speakers: i
 
 def test_a_rate_is_divided_among_senders() -> None:
     jobs = conversations(1, _seats(6, pairs=False), range(3), 3, Load(100, 0, 1, rate=300))
-    assert [job.task.rate for job in jobs if isinstance(job.task, Talk)] == [200, 100, 0]
+    rates = [[step.rate for step in job.task.steps] for job in jobs if isinstance(job.task, Talk)]
+    assert rates == [[200], [100], []]

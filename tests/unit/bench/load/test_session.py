@@ -3,7 +3,7 @@
 import pytest
 
 from bench.load import protocol
-from bench.load.conversation_runs import Conversations
+from bench.load.conversation_runs import ConversingRun
 from bench.load.dialects import NATIVE, TaggedMessage
 from bench.load.message_tag import SIZE, Tag
 from bench.load.recorder import Recorder
@@ -31,18 +31,23 @@ class _Connection(AsyncConnection):
         raise NotImplementedError
 
 
-def _conversations() -> Conversations:
-    """Returns conversations between Ann (sender 1) and Bob (sender 2). Only Ann's connection exists here."""
+class _Conversation(ConversingRun):
+    async def run(self, at: int) -> None:
+        raise NotImplementedError
+
+
+def _conversation() -> ConversingRun:
+    """Returns the conversation of Ann (sender 1) and Bob (sender 2). Only Ann's connection exists here."""
     seat = protocol.Seat(ClientAccount(), "native", "ws://nowhere", [_CHAT])
     job = protocol.Job(
         7, [seat], protocol.LoginChurn(0, 0, 0), [protocol.SenderPlan(1, 0, _CHAT, 0)], {1: _CHAT, 2: _CHAT}
     )
-    return Conversations(job, SIZE, Recorder())
+    return _Conversation(job, SIZE, Recorder())
 
 
 async def test_a_native_user_marks_messages_as_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.load.conversation_runs._READ_SECONDS", 0.01)
-    conversations = _conversations()
+    conversations = _conversation()
     (ann,) = conversations.devices
     ann.connection = connection = _Connection()
     conversations.senders[1].send(0)
