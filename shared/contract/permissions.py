@@ -3,85 +3,33 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.contract import (
+    admin,
+    audit,
+    auth,
+    bots,
+    contacts,
+    drafts,
+    following,
+    guests,
+    made,
+    message,
+    metadata,
+    own_lists,
+    own_settings,
+    push,
+    receipts,
+    records,
+    recovery,
+    resume,
+    search,
+    session,
+    webhooks,
+)
 from shared.contract import subjects as on
-from shared.contract.admin import (
-    CloseReport,
-    ListAccounts,
-    ListOwnReports,
-    ListReports,
-    OpenAnnouncements,
-    RecordOperatorAct,
-    SetMaintenance,
-)
-from shared.contract.audit import FindMessage, LocateMessage, TraceMessages
-from shared.contract.auth import (
-    ChangePassword,
-    DeleteAccount,
-    DescribeVerification,
-    EndLogin,
-    FindInactive,
-    GetKeys,
-    ListDeletedAccounts,
-    ListLogins,
-    ListRevocations,
-    Login,
-    Logout,
-    OpenVerification,
-    RecordTokenLogins,
-    Refresh,
-    Register,
-    SendVerification,
-)
-from shared.contract.bots import CreateBot, CreateBotToken, CreateWebhookAccount, DeleteBot, DeleteBotToken, ListBots
-from shared.contract.contacts import (
-    DropPendingEvents,
-    FindBlockedMembers,
-    FindWatchable,
-    ListPendingEvents,
-    ListRequests,
-    LookUpAccounts,
-)
-from shared.contract.drafts import GetDraft
-from shared.contract.following import FollowChats, ListPositions, ReadVisible
-from shared.contract.guests import KeepGuests, RegisterGuest, RenameGuest
 from shared.contract.ids import NodeId
-from shared.contract.made import DeleteAnyWebhook, EndMade, ExportLogins, ListAllWebhooks, ListMade
-from shared.contract.message import (
-    ChangeMessage,
-    GetChanges,
-    GetHeads,
-    GetHistory,
-    GetQuoted,
-    GetUnread,
-    MarkRead,
-    MarkUnread,
-    PostMessages,
-    Sync,
-    SyncChat,
-)
-from shared.contract.metadata import ListMetadata
-from shared.contract.own_lists import GetOwnLists
-from shared.contract.own_settings import GetOwnSettings
-from shared.contract.push import FindEndedLogins, ListSubscriptions, StopMails, Unsubscribe
-from shared.contract.receipts import FindReactors, FindReaders, FindReadIndexes, FindReceiptChats
-from shared.contract.records import ListRecordings, StartRecording, StopRecording
-from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
-from shared.contract.resume import Resume
 from shared.contract.routes import Route
-from shared.contract.search import SearchMessages
-from shared.contract.session import (
-    EnsureProfile,
-    FindAccounts,
-    GetAccount,
-    GetChat,
-    GetChats,
-    GetMembership,
-    GetProfileSummaries,
-    ListChats,
-    SetProfile,
-)
 from shared.contract.subjects import Topic
-from shared.contract.webhooks import FindIncomingWebhook
 
 
 @dataclass(frozen=True)
@@ -110,11 +58,12 @@ AUTH_CALLOUT = "$SYS.REQ.USER.AUTH"
 _CALLOUT_REPLIES = "$SYS._INBOX.>"
 _NODE = "edge.*"
 
-_OPERATOR_REQUESTS = (SetMaintenance.route, *(one for one in on.ROUTES if one.subject.startswith("auth.admin.")))
+_OPERATOR_REQUESTS = (admin.SetMaintenance.route, *(one for one in on.ROUTES if one.subject.startswith("auth.admin.")))
 """The requests that only an operator may send to the auth service."""
 
 _RECORDS = (
-    StartRecording.route, StopRecording.route, ListRecordings.route, Route(f"{_NODE}.recording", object, object),
+    records.StartRecording.route, records.StopRecording.route, records.ListRecordings.route,
+    Route(f"{_NODE}.recording", object, object),
 )  # fmt: skip
 """The requests to edges that only an operator may send. They record frames."""
 
@@ -138,9 +87,9 @@ BUS_USERS: dict[str, BusUser] = {
     "session": BusUser(
         serves=_all_of("session"),
         requests=(
-            GetHeads.route, GetHistory.route, ListDeletedAccounts.route, FindInactive.route, CreateWebhookAccount.route,
-            FindEndedLogins.route, FindReadIndexes.route, FollowChats.route,
-            on.DESCRIBE_AUTH_DATABASE, on.DESCRIBE_MESSAGE_DATABASE,
+            message.GetHeads.route, message.GetHistory.route, auth.ListDeletedAccounts.route, auth.FindInactive.route,
+            bots.CreateWebhookAccount.route, push.FindEndedLogins.route, receipts.FindReadIndexes.route,
+            following.FollowChats.route, on.DESCRIBE_AUTH_DATABASE, on.DESCRIBE_MESSAGE_DATABASE,
         ),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
         subscribes=(on.PRESENCE_INCOMPLETE,),
@@ -150,8 +99,8 @@ BUS_USERS: dict[str, BusUser] = {
     "message": BusUser(
         serves=(*_all_of("message"), on.post("*"), on.change("*")),
         requests=(
-            ListChats.route, GetMembership.route, ListDeletedAccounts.route, on.DESCRIBE_AUTH_DATABASE,
-            on.DESCRIBE_SESSION_DATABASE,
+            session.ListChats.route, session.GetMembership.route, auth.ListDeletedAccounts.route,
+            on.DESCRIBE_AUTH_DATABASE, on.DESCRIBE_SESSION_DATABASE,
         ),
         publishes=(on.BROADCAST, on.HEARTBEAT, on.MOVED_CHATS, f"{_NODE}.deliver"),
         subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
@@ -161,30 +110,35 @@ BUS_USERS: dict[str, BusUser] = {
     "search": BusUser(
         serves=_all_of("search"),
         requests=(
-            ListPositions.route, FollowChats.route, ReadVisible.route, ListChats.route, GetMembership.route,
-            GetAccount.route, GetChat.route, GetChats.route, GetProfileSummaries.route, LookUpAccounts.route,
+            following.ListPositions.route, following.FollowChats.route, following.ReadVisible.route,
+            session.ListChats.route, session.GetMembership.route, session.GetAccount.route, session.GetChat.route,
+            session.GetChats.route, session.GetProfileSummaries.route, contacts.LookUpAccounts.route,
         ),
         subscribes=(on.MOVED_CHATS, on.NEW_VERSIONS),
     ),
     "edge": BusUser(
-        serves=(Route(f"{_NODE}.flush", object, object), LocateMessage.route, TraceMessages.route, *_RECORDS),
+        serves=(
+            Route(f"{_NODE}.flush", object, object), audit.LocateMessage.route, audit.TraceMessages.route, *_RECORDS,
+        ),
         requests=(
-            *on.FORWARDED,
-            Register.route, Login.route, Logout.route, Recover.route, RequestRecovery.route, RecoverByTicket.route,
-            RegisterGuest.route, RenameGuest.route, KeepGuests.route, SetProfile.route,
-            SendVerification.route, OpenVerification.route, DescribeVerification.route, ChangePassword.route,
-            Refresh.route, ListLogins.route, EndLogin.route, RecordTokenLogins.route, ExportLogins.route,
-            RecordOperatorAct.route, DeleteAccount.route, ListRevocations.route, GetKeys.route, LookUpAccounts.route,
-            CreateBot.route, ListBots.route, DeleteBot.route, CreateBotToken.route, DeleteBotToken.route,
-            on.END_BOT_TOKENS,
-            EnsureProfile.route, GetProfileSummaries.route, FindAccounts.route, GetChats.route,
-            ListPendingEvents.route, DropPendingEvents.route, FindBlockedMembers.route, FindWatchable.route,
-            FindReceiptChats.route, FindIncomingWebhook.route, StopMails.route, ListOwnReports.route, ListMade.route,
-            EndMade.route, OpenAnnouncements.route, GetOwnLists.route,
-            PostMessages.route, on.post("*"), Sync.route, Resume.route, SyncChat.route, GetHistory.route,
-            GetQuoted.route, ChangeMessage.route, on.change("*"), GetChanges.route, FindReactors.route, GetUnread.route,
-            SearchMessages.route, on.SEARCH_INCOMPLETE, MarkRead.route, MarkUnread.route, FindReadIndexes.route,
-            FindReaders.route, Route(f"{_NODE}.flush", object, object),
+            *on.FORWARDED, auth.Register.route, auth.Login.route, auth.Logout.route, recovery.Recover.route,
+            recovery.RequestRecovery.route, recovery.RecoverByTicket.route, guests.RegisterGuest.route,
+            guests.RenameGuest.route, guests.KeepGuests.route, session.SetProfile.route, auth.SendVerification.route,
+            auth.OpenVerification.route, auth.DescribeVerification.route, auth.ChangePassword.route, auth.Refresh.route,
+            auth.ListLogins.route, auth.EndLogin.route, auth.RecordTokenLogins.route, made.ExportLogins.route,
+            admin.RecordOperatorAct.route, auth.DeleteAccount.route, auth.ListRevocations.route, auth.GetKeys.route,
+            contacts.LookUpAccounts.route, bots.CreateBot.route, bots.ListBots.route, bots.DeleteBot.route,
+            bots.CreateBotToken.route, bots.DeleteBotToken.route, on.END_BOT_TOKENS, session.EnsureProfile.route,
+            session.GetProfileSummaries.route, session.FindAccounts.route, session.GetChats.route,
+            contacts.ListPendingEvents.route, contacts.DropPendingEvents.route, contacts.FindBlockedMembers.route,
+            contacts.FindWatchable.route, receipts.FindReceiptChats.route, webhooks.FindIncomingWebhook.route,
+            push.StopMails.route, admin.ListOwnReports.route, made.ListMade.route, made.EndMade.route,
+            admin.OpenAnnouncements.route, own_lists.GetOwnLists.route, message.PostMessages.route, on.post("*"),
+            message.Sync.route, resume.Resume.route, message.SyncChat.route, message.GetHistory.route,
+            message.GetQuoted.route, message.ChangeMessage.route, on.change("*"), message.GetChanges.route,
+            receipts.FindReactors.route, message.GetUnread.route, search.SearchMessages.route, on.SEARCH_INCOMPLETE,
+            message.MarkRead.route, message.MarkUnread.route, receipts.FindReadIndexes.route,
+            receipts.FindReaders.route, Route(f"{_NODE}.flush", object, object),
         ),
         publishes=(on.PRESENCE_INCOMPLETE, on.EPHEMERAL_EVENT),
         subscribes=(
@@ -194,19 +148,22 @@ BUS_USERS: dict[str, BusUser] = {
     ),
     "admin": BusUser(
         requests=(
-            *_OPERATOR_REQUESTS, GetAccount.route, GetChat.route, ListChats.route, ListRequests.route,
-            GetMembership.route, GetProfileSummaries.route,
-            GetHeads.route, GetHistory.route, ListRevocations.route, ListAccounts.route, OpenAnnouncements.route,
-            PostMessages.route, ListReports.route, CloseReport.route, ListOwnReports.route, ListMade.route,
-            GetOwnSettings.route, GetDraft.route, EndMade.route, ListBots.route, on.END_BOT_TOKENS,
-            ListAllWebhooks.route, DeleteAnyWebhook.route, ListSubscriptions.route, Unsubscribe.route,
-            ListMetadata.route, FindMessage.route, LocateMessage.route, TraceMessages.route, *_RECORDS,
+            *_OPERATOR_REQUESTS, session.GetAccount.route, session.GetChat.route, session.ListChats.route,
+            contacts.ListRequests.route, session.GetMembership.route, session.GetProfileSummaries.route,
+            message.GetHeads.route, message.GetHistory.route, auth.ListRevocations.route, admin.ListAccounts.route,
+            admin.OpenAnnouncements.route, message.PostMessages.route, admin.ListReports.route, admin.CloseReport.route,
+            admin.ListOwnReports.route, made.ListMade.route, own_settings.GetOwnSettings.route, drafts.GetDraft.route,
+            made.EndMade.route, bots.ListBots.route, on.END_BOT_TOKENS, made.ListAllWebhooks.route,
+            made.DeleteAnyWebhook.route, push.ListSubscriptions.route, push.Unsubscribe.route,
+            metadata.ListMetadata.route, audit.FindMessage.route, audit.LocateMessage.route, audit.TraceMessages.route,
+            *_RECORDS,
         ),
         events=on.TOPICS,
         settles_dead_letters=True, counts_dead_letters=True,
     ),
     "dashboard": BusUser(
-        requests=(FindMessage.route, LocateMessage.route, TraceMessages.route), counts_dead_letters=True
+        requests=(audit.FindMessage.route, audit.LocateMessage.route, audit.TraceMessages.route),
+        counts_dead_letters=True,
     ),
 }  # fmt: skip
 
