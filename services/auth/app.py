@@ -91,15 +91,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> AuthUseCases:
     database, bus, keys, window, passwords, relay = adapters
-    auth, notifier, login_trail = settings.auth, NodeNotifier(bus), LoginTrail(database)
-    limits = LoginLimiter(settings.limits, window, count_failures=settings.verification.after_failed_logins > 0)
-    verification = EmailVerification(
-        database=database, passwords=passwords, settings=settings.verification, metrics=metrics
-    )
-    link_template = partial(verification_mail, language=settings.language)
-    mailed_links = MailedLinks(settings, database, relay, notifier, limits, link_template, metrics)
+    auth, verifying = settings.auth, settings.verification
+    notifier, login_trail = NodeNotifier(bus), LoginTrail(database)
+    limits = LoginLimiter(settings.limits, window, count_failures=verifying.after_failed_logins > 0)
+    verification = EmailVerification(database=database, passwords=passwords, settings=verifying, metrics=metrics)
+    template = partial(verification_mail, language=settings.language)
+    mailed_links = MailedLinks(settings, database, relay, notifier, limits, template, metrics)
     by_mail = recovers_by_mail(settings)
-    entrance = Entrance(settings.verification.registration, auth.recovery, by_mail, auth.password_min_characters)
+    entrance = Entrance(verifying.registration, auth.recovery, by_mail, auth.password_min_characters)
     revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics, entrance=entrance)
     sessions = LoginSessions(database=database, tokens=keys, revocations=revocations, settings=auth)
     common = common_passwords() if auth.refuse_common_passwords else ()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from services.edge.canonical.frames import Binary
+from services.edge.canonical.frames import MediaPayload
 from shared.contract.model import Secret
 from tests.vectors import Vectors
 
@@ -151,9 +151,8 @@ def read(frame: object, file: Vectors) -> list[object]:
 
     Of a media payload, only the texts count.
     """
-    if is_dataclass(frame) and not isinstance(frame, Binary):
-        texts = [text for one in fields(frame) if isinstance(text := getattr(frame, one.name), bytes)]
-        return [field for text in texts for field in read(text, file)]
+    if isinstance(frame, MediaPayload):
+        return [*read(frame.announcement, file), *read(frame.fallback, file)]
     if not isinstance(frame, bytes):
         return [frame]
     text = frame.decode()

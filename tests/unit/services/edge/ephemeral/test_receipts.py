@@ -109,7 +109,7 @@ async def test_session_is_requested_again_after_a_block_and_after_a_while(
     await read(ann, CHAT, 3)
     await until_shown(bob, CHAT, [ANN, 3])
     assert len(readers.session.requests_of(FindReceiptChats)) == 2
-    monkeypatch.setattr(hub, "_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(readers.edges[0]._ephemeral._known_receipts, "_seconds", 0.0)
     readers.edges[0]._ephemeral._receive(BlocksChanged(ANN))
     for index in (1, 2):
         await read(ann, OTHER, index)
