@@ -155,7 +155,8 @@ async def test_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> No
 
 
 async def test_the_audit_trail_is_listed(auth: FakeAuth, tmp_path: Path) -> None:
-    auth.trail.acts += [Act(act, ANN.account, by, "192.0.2.1", time=at, number=at) for at, (by, act) in enumerate(ACTS, 1)]
+    acts = enumerate(ACTS, 1)
+    auth.trail.acts += [Act(act, ANN.account, by, "192.0.2.1", time=at, number=at) for at, (by, act) in acts]
     result = await admin(tmp_path, "audit", "0000000007", "--limit", "3")
     assert [line.split()[3:6] for line in result.output.splitlines()[1:]] == [
         ["admin", "kick", "0000000007"], ["user", "recover", "0000000007"], ["user", "login", "0000000007"],
