@@ -156,7 +156,7 @@ _POSITIVE = click.IntRange(1)
 _SECONDS = click.FloatRange(0.1)
 _AXES = ("chat-size", "connections", "chats", "edges", "history", "accounts", "rate")
 _POSTGRESQL_AXES = ("replicas", "scale")
-_DIALECTS = click.Choice(["ourchat-v2", "service", "pipe", "ourchat-v1", "ourchat-v0", "native", "irc"])
+_DIALECTS = click.Choice(["ourchat-v2", "service", "pipe", "ourchat-v1", "ourchat-v0", "native", "irc", "irc-labels"])
 
 
 @click.group()

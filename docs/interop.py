@@ -9,6 +9,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -217,7 +218,8 @@ def acknowledged(of: Column) -> str:
         dialect, request = case.make()
         own = display(Text("hello"), None)
         echo = dialect.encode_message(own)
-        if reply := dialect.encode_reply(request, MessageAccepted(own.message, echo), 0.0):
+        accepted = MessageAccepted(own.message, partial(dialect.encode_message, own))
+        if reply := dialect.encode_reply(request, accepted, 0.0):
             before = [f"after `{vectors.text(frame).decode()}`" for frame in case.vector.given.before]
             return ", ".join(["the message itself" if reply == echo else of.heads(reply), *before])
     return NOTHING

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import cycle
 
 from bench.load import message_tag, protocol
-from bench.load.dialects import TaggedMessage, decoder, tagged
+from bench.load.dialects import CODECS, TaggedMessage, decoder, tagged
 from bench.load.message_tag import SIZE
 from bench.load.pacing import Pace
 from bench.load.protocol import Job, Reconnect, Talk
@@ -17,7 +17,6 @@ from bench.load.recorder import SECOND, Recorder, until
 from bench.load.run import TaskRun, gather_all
 from bench.load.verifier import Inbox, SentCounts
 from dragoman_client.aio import AsyncConnection, connect
-from dragoman_client.codec import CODECS
 from dragoman_client.codec.events import ReplyKind, ServerReply
 from dragoman_client.errors import ClientError
 from shared.tasks import growing_pauses

@@ -1,15 +1,29 @@
 """The client codecs by the names of their dialects, and the decoding of tagged messages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from bench.load import message_tag
 from bench.load.message_tag import Tag
-from dragoman_client.codec import CODECS
-from dragoman_client.codec.base import Codec
+from dragoman_client import codec as client
+from dragoman_client.codec.base import ClientAccount, Codec
 from dragoman_client.codec.events import ClientEvent, ReceivedMessage
+from dragoman_client.codec.irc import IrcCodec
 
+
+class LabelledIrc(IrcCodec):
+    """IRC without echoes. A label in each message makes the server acknowledge the message by a short line, as native
+    does."""
+
+    capabilities = "batch labeled-response message-tags server-time"
+
+    def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
+        head, tail = super().message_parts(account, chat)
+        return b"@label=m " + head, tail
+
+
+CODECS: Mapping[str, Codec] = {**client.CODECS, "irc-labels": LabelledIrc()}
 SERVICE = CODECS["service"]
 V2 = CODECS["ourchat-v2"]
 NATIVE = CODECS["native"]

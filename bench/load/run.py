@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+from bench.load.dialects import CODECS
 from bench.load.protocol import Job, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.verifier import SentCounts
 from dragoman_client.aio import AsyncConnection, NullListener, connect
-from dragoman_client.codec import CODECS
 
 R = TypeVar("R")
 

@@ -17,6 +17,7 @@ import msgspec
 import uvloop
 
 from bench.load.conversation_runs import ConversationRun, ReconnectRun
+from bench.load.dialects import CODECS
 from bench.load.pacing import Pace
 from bench.load.protocol import (
     Failed,
@@ -39,7 +40,6 @@ from bench.load.recorder import Recorder, until
 from bench.load.run import SeatedRun, TaskRun, enter, gather_all
 from bench.load.verifier import faults_of_page
 from dragoman_client.aio import AsyncConnection
-from dragoman_client.codec import CODECS
 from dragoman_client.errors import ClientError
 
 

@@ -4,6 +4,7 @@ echoes."""
 import base64
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported, echo_of
 from dragoman_client.codec.events import (
@@ -24,7 +25,6 @@ _LINE = re.compile(
 _USER = re.compile(r"(?P<nick>[^!]+)!~?[^@]*@(?P<account>\d+)\.")
 _MESSAGE_ID = re.compile(rb"[@;]msgid=(\d+)-(\d+)[; ]")
 _CHANNEL = re.compile(r"#.*~(\d+)")
-_CAPABILITIES = "CAP REQ :echo-message message-tags server-time"
 _CHUNK = 400
 """The bytes of a line of SASL. A shorter line is the last one."""
 _KINDS = {"PRIVMSG": ReplyKind.MESSAGE, "REGISTER": ReplyKind.REGISTRATION}
@@ -37,6 +37,7 @@ _RENAMED = re.compile(r"The group is called (.*) now")
 
 class IrcCodec(Codec):
     dialect = "irc"
+    capabilities: ClassVar[str] = "echo-message message-tags server-time"
 
     # Requests
 
@@ -45,7 +46,7 @@ class IrcCodec(Codec):
             raise Unsupported(f"{self.dialect} registers an account by a nick")
         register = f"REGISTER * {account.email or '*'} :{account.secret}"
         # the server sends the welcome only after USER and CAP END
-        before = (_CAPABILITIES, f"NICK {account.name}", register, "CAP END")
+        before = (f"CAP REQ :{self.capabilities}", f"NICK {account.name}", register, "CAP END")
         frame = f"USER {account.name} 0 * :{account.name}"
         return ClientRequest(frame.encode(), ReplyKind.REGISTRATION, before=_lines(*before))
 
@@ -57,7 +58,7 @@ class IrcCodec(Codec):
         else:
             name = account.number or account.email or account.name
             mechanism, message = "PLAIN", f"\0{name}\0{account.secret}"
-        before = (_CAPABILITIES, "CAP END", f"AUTHENTICATE {mechanism}", "NICK n", "USER n 0 * :n")
+        before = (f"CAP REQ :{self.capabilities}", "CAP END", f"AUTHENTICATE {mechanism}", "NICK n", "USER n 0 * :n")
         *chunks, last = _sasl(message)
         return ClientRequest(last, ReplyKind.LOGIN, before=(*_lines(*before), *chunks))
 

@@ -130,10 +130,10 @@ class ServedChats:
         if index := served.nonces.get(command.nonce):
             if served.messages[index - 1].segments != command.segments:
                 return Failure(ErrorCode.CONFLICT, "another message has this nonce", "nonce")
-            return MessageAccepted(served.messages[index - 1].message, (), again=True)
+            return MessageAccepted(served.messages[index - 1].message, tuple, again=True)
         shown = served.add(command.segments, ACCOUNT)
         served.nonces[command.nonce] = shown.message.index
-        return MessageAccepted(shown.message, ())
+        return MessageAccepted(shown.message, tuple)
 
     def history(self, command: ReadHistory) -> HistoryPage | Failure:
         served = self._chats.get(command.chat)

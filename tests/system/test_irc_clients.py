@@ -1,7 +1,7 @@
 """Real IRC clients in one chat with users of other protocols."""
 
 import secrets
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,10 @@ from tests.support.tls_servers import Certificates
 from tests.support.waiting import block_until
 from tests.system.conftest import Dial
 from tests.system.irc_clients import CLIENTS, IrcClient, Limnoria, TlsDoor
-from tests.system.users import DialectUser, NativeUser, V2User
+from tests.system.users import DialectUser, NativeUser, V2User, posting
 
 pytestmark = pytest.mark.xdist_group("system")
+OTHERS = ("ourchat-v0", "ourchat-v1", "service", "pipe", "native")
 
 
 def group_of(owner: V2User, *others: DialectUser) -> int:
@@ -40,26 +41,26 @@ def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
     # this login ends before messages are missed, because a second connection would receive them
     with DialectUser(system.edges[0], "pipe") as own:
         own.register()
-    with DialectUser(system.edges[1], "pipe") as pat, NativeUser(system.edges[0]) as nat:
-        pat.register()
-        nat.register()
-        chat = group_of(ann, own, pat, nat)
+    with ExitStack() as stack:
+        others = [
+            stack.enter_context(DialectUser(system.edges[number % 2], dialect)).register()
+            for number, dialect in enumerate(OTHERS)
+        ]
+        chat = group_of(ann, own, *others)
         channel = f"#x~{chat}"
 
         def post(number: int, text: str) -> None:
-            """Posts a text. The users of the protocols take turns."""
-            match number % 3:
-                case 0:
-                    ann.post(chat, text)
-                case 1:
-                    request = f"send_message|1|{pat.number}|{chat}|0|{text}|{pat.token}"
-                    pat.request(request, "send_message_succ")
-                case _:
-                    nat.do("send", chat=chat, segments=[{"t": "text", "text": text}], nonce=text)
+            """Posts a text. The users of the protocols take turns, and Ann sees that it is stored."""
+            if number % (len(others) + 1):
+                user = others[number % (len(others) + 1) - 1]
+                user.send(posting(user, chat, text))
+                ann.receive_text(text)
+            else:
+                ann.post(chat, text)
 
         with kind(tmp_path, system.tcp[0], f"{own.tag}:{own.tag}") as client:
             client.await_text(f"~{chat}")
-            texts = [f"{tag} {word}" for word in ("one", "two", "three")]
+            texts = [f"{tag} {word}" for word in ("one", "two", "three", "four", "five", "six")]
             for number, text in enumerate(texts):
                 post(number, text)
                 client.await_text(text)
@@ -69,14 +70,15 @@ def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
             else:
                 client.send(channel, answer)
             ann.receive_text(answer)
-            pat.receive(answer)
-            nat.receive(f'"text":"{answer}"')
+            for other in others:
+                if other.dialect != "service":  # which has no pushes
+                    other.receive(answer)
             # before the client is killed, the edge must have noticed that everything has arrived
             block_until(lambda: unread(system.edges[1], own) == 0)
             client.kill()
 
-            texts += [f"{tag} missed {number}" for number in range(9)]
-            for number, text in enumerate(texts[3:]):
+            texts += [f"{tag} missed {number}" for number in range(12)]
+            for number, text in enumerate(texts[6:]):
                 post(number, text)
             client.start()
             client.await_text(texts[-1])

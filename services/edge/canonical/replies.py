@@ -1,5 +1,7 @@
 """The replies: results that a dialect encodes as the answer to a command."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from services.edge.canonical.frames import Outgoing
@@ -228,12 +230,11 @@ class MessagesExported(msgspec.Struct, frozen=True):
 
 
 class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
-    """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
-    variant, if the dialect echoes messages. Otherwise it is empty. `again`: an earlier request with the same nonce has
-    posted the message."""
+    """The reply to a MessageCommand. `frames` returns the message as `encode_message` encodes it for this connection's
+    variant, for dialects that echo messages. `again`: an earlier request with the same nonce has posted the message."""
 
     message: Message
-    frames: "tuple[Outgoing, ...]"
+    frames: "Callable[[], tuple[Outgoing, ...]]"
     again: bool = False
 
 

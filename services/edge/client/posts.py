@@ -192,8 +192,7 @@ class Posts:
         dialect = self._session.connection.dialect
         assert dialect is not None
         self._publisher.pending.done(message.nonce)
-        frames = encoded.frames(dialect) if dialect.echoes_messages else ()
-        batch.set_result(message.nonce, MessageAccepted(message, frames, again))
+        batch.set_result(message.nonce, MessageAccepted(message, partial(encoded.frames, dialect), again))
         self._iteration.add(self._client)
         return True
 

@@ -121,8 +121,6 @@ class Dialect(ABC):
     confirms_pushes: ClassVar[bool] = True
     """Whether a message counts as delivered once its push has arrived. If False, the client itself keeps track of its
     messages, and marks messages as read with MarkChatRead."""
-    echoes_messages: ClassVar[bool] = False
-    """Whether the reply to a message is the message itself, as the other members receive it."""
     names_messages: ClassVar[bool] = False
     """Whether clients give their messages names (see PostMessage.nonce)."""
     orders_replies: bool

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, Outgoing
-from services.edge.canonical.replies import DisplayMessage, Reply, TokenRenewed
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted, Reply, TokenRenewed
 from services.edge.dialects.base import (
     Action,
     ConnectionInfo,
@@ -50,7 +50,7 @@ from services.edge.dialects.irc.messages import MessageStyle
 from services.edge.dialects.irc.names import is_nickserv, user_of
 from services.edge.dialects.irc.registration import CAPABILITIES, IrcRegistration
 from services.edge.dialects.irc.server import quit_server
-from services.edge.dialects.irc.session import Answer, IrcSession, LineRejection, Lines, Task, rejection
+from services.edge.dialects.irc.session import Answer, IrcSession, LineRejection, Lines, Sent, Task, rejection
 from services.edge.dialects.irc.subscriptions import CAPABILITY
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
@@ -151,7 +151,6 @@ class Irc(Dialect):
 
     name = "irc"
     names_senders = True
-    echoes_messages = True
     shows_ephemeral = True
     line_ending = b"\r\n"
 
@@ -176,8 +175,8 @@ class Irc(Dialect):
     # Lines in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:
-        if not isinstance(frame, Binary) and messages.post_plain(self._session, frame):
-            return self._take_follow_ups()
+        if not isinstance(frame, Binary) and (post := messages.post_plain(self._session, frame)) is not None:
+            return (post,)
         answer = Answer()
         try:
             line = self._read(frame)
@@ -254,6 +253,8 @@ class Irc(Dialect):
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         task = request.context
+        if isinstance(task, Sent) and isinstance(reply, MessageAccepted):  # the most frequent reply
+            return messages.posted(self._session, task, reply)
         if isinstance(reply, (Authenticated, TokenRenewed)):
             self._session.sid = reply.sid
         if not isinstance(task, Task):
@@ -265,6 +266,8 @@ class Irc(Dialect):
         return self._finish(task, task.done, reply)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
+        if request is not None and isinstance(request.context, Sent):
+            return messages.not_posted(self._session, request.context, failure)
         if request is not None and isinstance(request.context, Task):
             return self._finish(request.context, request.context.failed, failure)
         rejected = context if isinstance(context, LineRejection) else LineRejection(Answer())

@@ -8,7 +8,7 @@ from services.edge.canonical.irc_commands import ShowAway
 from services.edge.canonical.replies import UsersFound
 from services.edge.dialects import validation
 from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
-from services.edge.dialects.irc.names import MODES, PREFIXES, User, channel_of, chat_of, numbered_channel, user_of
+from services.edge.dialects.irc.names import MODES, PREFIXES, User, channel_of, numbered_channel, user_of
 from services.edge.dialects.irc.names import user_of_member as member_user
 from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, targets
 from services.edge.dialects.irc.subscriptions import sync_chat, sync_later
@@ -204,7 +204,7 @@ def find_chat(
     missing: Callable[[Failure], Lines] | None = None,
 ) -> Lines:
     """Find the group that has this channel name."""
-    chat = session.find_channel(name) or chat_of(name)
+    chat = session.find_channel(name)
     if chat is not None:
         return found(chat)
 

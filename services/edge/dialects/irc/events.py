@@ -199,7 +199,7 @@ def _renamed(session: IrcSession, user: User, former: str) -> Lines:
     if user.account in session.users:
         session.users[user.account] = user
     if former and former != user.nick:
-        return [session.by(user, session.line("NICK", user.nick, source=user._replace(nick=former).mask))]
+        return [session.by(user, session.line("NICK", user.nick, source=f"{former}!{user.user}@{user.host}"))]
     return () if former else session.real_name_line(user)
 
 

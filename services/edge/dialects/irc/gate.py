@@ -1,19 +1,21 @@
 """Holds the pushed messages of one connection until their channels are shown. Writes into each message the name that
 this connection has for the chat."""
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Push, PushGate
-from services.edge.dialects.irc.messages import addressed, dated, target_of
-from services.edge.dialects.irc.names import account_of, is_channel
+from services.edge.dialects.irc.messages import MESSAGES_UNDER_WAY, addressed, dated, recipient_of
 from services.edge.dialects.irc.session import IrcSession
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
 
-_OLD_MS = 60_000
+_OLD_MS: Final = 60_000
 """A message that has waited this long is shown with the time at which it was sent."""
-_NOW = 0.0
+_NOW: Final = 0.0
+_addressed_once = lru_cache(MESSAGES_UNDER_WAY)(addressed)
+"""The members of a channel get the same lines."""
 
 
 class _Held(NamedTuple):
@@ -77,7 +79,7 @@ class MessageGate(PushGate):
             return False
         channel = session.channels.get(chat)
         if channel is None:
-            return chat in session.partners or not is_channel(target_of(frames))
+            return chat in session.partners or recipient_of(frames) is not None
         return channel.shown
 
     def _take(self, chat: ChatId) -> tuple[Push, ...]:
@@ -92,7 +94,8 @@ class MessageGate(PushGate):
         is_own_private = partner is not None and message.sender == session.account
         if is_own_private and known != session.account and not self._shows_own:
             return Push((), message)
-        frames = addressed(frames, session.chat_name(message, partner))
+        name = session.chat_name(message, partner)
+        frames = _addressed_once(frames, name) if partner is None else addressed(frames, name)
         if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
         return Push(frames, message)
@@ -106,7 +109,7 @@ class MessageGate(PushGate):
 
 def _partner(frames: tuple[Outgoing, ...], message: Message, own: AccountId) -> AccountId | None:
     """The other member of the private chat that the lines name by its recipient. None for a channel."""
-    recipient = account_of(target_of(frames))
+    recipient = recipient_of(frames)
     return recipient if recipient is None or message.sender == own else message.sender
 
 

@@ -14,7 +14,7 @@ from services.edge.dialects.irc.channels import join_line, kick_line, part_line
 from services.edge.dialects.irc.lines import Line, word
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
 from services.edge.dialects.irc.modes import mode_line
-from services.edge.dialects.irc.names import User, channel_of, chat_of, unknown_user, user_of
+from services.edge.dialects.irc.names import User, channel_of, unknown_user, user_of
 from services.edge.dialects.irc.server import HISTORY_MESSAGES
 from services.edge.dialects.irc.session import HAPPENING, Answer, IrcSession, Lines, rejection
 from shared.clock import utc_time
@@ -136,7 +136,7 @@ def unix_ms(text: str) -> int | None:
 
 def _chat(session: IrcSession, target: str) -> ChatId | None:
     if target.startswith("#"):
-        return session.find_channel(target) or chat_of(target)
+        return session.find_channel(target)
     return session.private_chat(target)
 
 

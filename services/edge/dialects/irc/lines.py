@@ -2,22 +2,24 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 
-LINE_BYTES = 510
+LINE_BYTES: Final = 510
 """The bytes of a line without its tags and its line break."""
 _CLIENT_TAG_BYTES = 4094
-_LINE = re.compile(r"(?:@(?P<tags>[^ ]*) +)?(?::(?P<source>[^ ]*) +)?(?P<command>[^ :@][^ ]*)(?P<rest>.*)", re.DOTALL)
-_BREAKS = re.compile("[\0\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
-_LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINE: Final = re.compile(
+    r"(?:@(?P<tags>[^ ]*) +)?(?::(?P<source>[^ ]*) +)?(?P<command>[^ :@][^ ]*)(?P<rest>.*)", re.DOTALL
+)
+_BREAKS: Final = re.compile("[\0\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINE_BREAKS: Final = re.compile("\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ESCAPES = {"\\": "\\\\", ";": "\\:", " ": "\\s", "\r": "\\r", "\n": "\\n"}
 _UNESCAPES = {"\\": "\\", ":": ";", "s": " ", "r": "\r", "n": "\n"}
 _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
-_ESCAPABLE = re.compile("[\\\\; \r\n\0\v\f\x1c-\x1e\x85\u2028\u2029]")
-_FORMATTING = re.compile(
+_ESCAPABLE: Final = re.compile("[\\\\; \r\n\0\v\f\x1c-\x1e\x85\u2028\u2029]")
+_FORMATTING: Final = re.compile(
     "\x03(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?|\x04(?:[0-9A-Fa-f]{6}(?:,[0-9A-Fa-f]{6})?)?|[\x01\x02\x0f\x11\x16\x1d-\x1f]"
 )
 _WORD_CHARACTERS = 80

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects import validation
+from services.edge.dialects.base import Request
 from services.edge.dialects.irc.channels import find_chat
 from services.edge.dialects.irc.lines import (
     LINE_BYTES,
@@ -26,6 +27,7 @@ from services.edge.dialects.irc.lines import (
     escape,
     one_line,
     plain,
+    with_tag,
     word,
 )
 from services.edge.dialects.irc.marks import JOINED, Mark, is_marked, read_mark
@@ -33,14 +35,13 @@ from services.edge.dialects.irc.names import (
     CHANNEL_CHARACTERS,
     User,
     account_of,
-    chat_of,
     fold,
     is_channel,
     is_nickserv,
     unknown_user,
     user_of,
 )
-from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines, Sent, rejection, targets
 from services.edge.dialects.irc.users import NO_NICK, OFFLINE, find_users, with_states
 from services.edge.dialects.text_fallback import only_text, readable_size, render_segment
 from shared.clock import utc_time
@@ -54,12 +55,12 @@ from shared.setting_types import Language
 MOST_RECIPIENTS = 4
 _NO_SERVICES = "Log in by SASL, or by the server password USERNAME:PASSWORD. /quote REGISTER * * PASSWORD registers"
 _ACTION, _CTCP_END = "\x01ACTION ", "\x01"
-_ME = "/me "
+_ME: Final = "/me "
 _SENT_ACTION = re.compile(r"\x01ACTION(?: (.*?))?\x01?", re.DOTALL)
-_MESSAGE = re.compile(rb"(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) [^ ]* :(?:\x01ACTION )?")
+_MESSAGE: Final = re.compile(rb"(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) [^ ]* :(?:\x01ACTION )?")
 _DATE_BYTES = len("[11-28 12:04] ")
-_FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
-_MESSAGES_UNDER_WAY = 256
+_FRAME_BYTES: Final = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
+MESSAGES_UNDER_WAY = 256
 _SHOWN_AWAY = 256
 """The number of users for whom a connection remembers when it was told that they are away."""
 _DAY_MS = 86_400_000
@@ -69,8 +70,8 @@ REPLY_TAGS = ("+draft/reply", "+reply")
 _CLIENT_TAG = re.compile(r"\+(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9-]+")
 _FIRST_TAGS = frozenset({"msgid", *REPLY_TAGS})
 """The tags that only the first line of a message has."""
-_BATCH = re.compile(rb"(?:@[^ ]* )?:[^ ]* BATCH \+[^ ]* draft/multiline (?P<target>[^ ]*)")
-_PLAIN = re.compile("PRIVMSG (#[^ ,]+) :(.+)", re.IGNORECASE)
+_BATCH: Final = re.compile(rb"(?:@[^ ]* )?:[^ ]* BATCH \+[^ ]* draft/multiline (?P<target>[^ ]*)")
+_PLAIN: Final = re.compile(r"(?:@label=([^ ;\\]{1,64}) )?PRIVMSG (#[^ ,]+) :(.+)", re.IGNORECASE)
 
 
 class MessageStyle(NamedTuple):
@@ -208,7 +209,6 @@ def message_id(chat: ChatId, index: int) -> str:
     return f"{chat}-{index}"
 
 
-@lru_cache(_MESSAGES_UNDER_WAY)  # the members of a channel get the same lines
 def addressed(frames: tuple[Outgoing, ...], target: str) -> tuple[bytes, ...]:
     """Return the lines of a message with the chat's number replaced by `target`, this connection's name for the
     chat."""
@@ -257,13 +257,14 @@ def dated(frames: Iterable[bytes], sent_ms: int, now_ms: int) -> tuple[bytes, ..
     return tuple(piece for each in shown for piece in _fitting(each))
 
 
-def target_of(frames: tuple[Outgoing, ...]) -> str:
-    """Return the number by which the lines of a message name its chat."""
+@lru_cache(MESSAGES_UNDER_WAY)
+def recipient_of(frames: tuple[Outgoing, ...]) -> AccountId | None:
+    """The account that the lines of a private message name. None if they name a group."""
     for line in lines(frames):
         start, end = _target_place(line)
         if start:
-            return line[start:end].decode()
-    return ""
+            return account_of(line[start:end].decode())
+    return None
 
 
 def lines(frames: Iterable[Outgoing]) -> list[bytes]:
@@ -292,26 +293,38 @@ def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
     return session.each(names, lambda target: send_to(session, target, segments, mark, line, answer))
 
 
-def post_plain(session: IrcSession, frame: bytes) -> bool:
-    """Handle the most common line, an ordinary text to a channel, faster than `send` does it. Returns whether the frame
-    was such a line."""
+def post_plain(session: IrcSession, frame: bytes) -> Request | None:
+    """Decode the most common line, an ordinary text to a channel, faster than `send` does it. Returns None for another
+    line."""
     if not session.welcomed or session.account == NO_ACCOUNT or "B" in session.user_modes:
-        return False
+        return None
     try:
-        found = _PLAIN.fullmatch(frame.decode())
+        line = frame.decode()
     except UnicodeDecodeError:
-        return False
-    if found is None or not found[0].isprintable() or len(frame) + len(session.mask) + len(": ") > LINE_BYTES:
-        return False
-    if len(frame) > session.info.limits.message_text_bytes:
-        return False
-    target, text = found[1], found[2]
-    chat = session.find_channel(target) or chat_of(target)
-    segment = _segment(text, session.info.base_url)
-    if chat is None or not isinstance(segment, Text):
-        return False
-    _post(session, PostMessage(chat, (segment,)), target, Answer("PRIVMSG"))
-    return True
+        return None
+    found = _PLAIN.fullmatch(line)
+    if found is None or not line.isprintable() or len(frame) + len(session.mask) + len(": ") > LINE_BYTES:
+        return None
+    label, target, text = found.groups("")
+    chat = session.find_channel(target)
+    if chat is None or len(frame) > session.info.limits.message_text_bytes or text.startswith(session.info.base_url):
+        return None
+    return Request(PostMessage(chat, (Text(text),)), Sent(target, label if session.has("labeled-response") else ""))
+
+
+def posted(session: IrcSession, sent: Sent, reply: MessageAccepted) -> tuple[bytes, ...]:
+    """Acknowledge an ordinary text."""
+    lines = addressed(reply.frames(), sent.target) if session.has("echo-message") else ()
+    if not sent.label:
+        return lines
+    if len(lines) > 1:
+        return Answer("PRIVMSG", sent.label).add(lines, session)
+    return (with_tag(lines[0] if lines else session.acknowledgement, "label", sent.label),)
+
+
+def not_posted(session: IrcSession, sent: Sent, failure: Failure) -> tuple[bytes, ...]:
+    answer = Answer("PRIVMSG", sent.label)
+    return answer.add([_not_sent(session, failure, sent.target, answer)], session)
 
 
 def _segment(text: str, base_url: str) -> RichSegment:
@@ -444,8 +457,8 @@ def _post(session: IrcSession, command: PostMessage, target: str, answer: Answer
     def done(reply: MessageAccepted) -> Lines:
         # no event delivers this message to the sender, so the reply shows it a second time
         if not is_channel(target) and fold(target) == fold(session.nick):
-            answer.follow(addressed(reply.frames, target))
-        return addressed(reply.frames, target) if session.has("echo-message") else ()
+            answer.follow(addressed(reply.frames(), target))
+        return addressed(reply.frames(), target) if session.has("echo-message") else ()
 
     session.request(command, answer, done, partial(_show_unsent, session, target, answer))
 

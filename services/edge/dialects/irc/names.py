@@ -23,7 +23,8 @@ MODES: Mapping[Role, str] = {Role.OWNER: "q", Role.ADMIN: "o"}
 
 
 class User(NamedTuple):
-    """A user as all IRC clients see it. `account_name` is empty for a guest."""
+    """A user as all IRC clients see it. `account_name` is empty for a guest. `mask`: the user's `nick!user@host`, which
+    is the source of the user's lines."""
 
     account: AccountId
     nick: str
@@ -31,11 +32,7 @@ class User(NamedTuple):
     host: str
     real_name: str
     account_name: str
-
-    @property
-    def mask(self) -> str:
-        """The user's `nick!user@host`, which is the source of the user's lines."""
-        return f"{self.nick}!{self.user}@{self.host}"
+    mask: str
 
 
 def user_of(account: AccountId, face: Profile | ProfileSummary, server: str) -> User:
@@ -48,8 +45,9 @@ def user_of_member(member: MemberRole, server: str) -> User:
 
 @lru_cache(1024)
 def _user(account: AccountId, nickname: str, nick: str, guest: str, signature: str, server: str) -> User:
-    name = irc_names(account, nickname, nick, guest, server)
-    return User(account, *name, signature if guest else nickname, "" if guest else nick or str(account))
+    shown, user, host = irc_names(account, nickname, nick, guest, server)
+    real_name, account_name = (signature, "") if guest else (nickname, nick or str(account))
+    return User(account, shown, user, host, real_name, account_name, f"{shown}!{user}@{host}")
 
 
 def unknown_user(account: AccountId, server: str) -> User:

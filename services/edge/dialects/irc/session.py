@@ -15,7 +15,7 @@ from services.edge.canonical.commands import Command
 from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, Request
 from services.edge.dialects.irc.lines import Line, encode_line, with_tag, word
-from services.edge.dialects.irc.names import User, fold, numbered_channel, unknown_user
+from services.edge.dialects.irc.names import User, chat_of, fold, numbered_channel, unknown_user
 from services.edge.rate_limit import TokenBucket
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure
@@ -93,7 +93,7 @@ class Answer:
         return (with_tag(line, "label", self.label) if self.label else line,)
 
     def _labelled(self, session: "IrcSession") -> Iterator[bytes]:
-        first, *rest = self._lines or [encode_line("ACK", source=session.server)]
+        first, *rest = self._lines or [session.acknowledgement]
         if not rest or _is_batch(first):
             yield with_tag(first, "label", self.label)
             yield from rest
@@ -129,6 +129,13 @@ class Task(NamedTuple):
     answer: Answer
     done: Callable[[Any], Lines]
     failed: Callable[[Failure], Lines]
+
+
+class Sent(NamedTuple):
+    """The context of a request that posts an ordinary text to a channel: the `target` and the label of the line."""
+
+    target: str
+    label: str
 
 
 class LineRejection(NamedTuple):
@@ -169,6 +176,7 @@ class IrcSession:
     def __init__(self, info: ConnectionInfo) -> None:
         self.info = info
         self.server = info.server.name
+        self.acknowledgement = encode_line("ACK", source=self.server)
         self.follow_ups: list[Action] = []
         """The requests that follow the line, the reply or the event that is being handled."""
         self.capabilities: set[str] = set()
@@ -304,8 +312,10 @@ class IrcSession:
         return self.user_for(partner).nick if message.sender == self.account else self.nick
 
     def find_channel(self, name: str) -> ChatId | None:
-        """The chat whose channel has this name. The last chat of each name is remembered, because a search among many
-        channels takes long."""
+        """The chat with this channel name, if its number is in the name or the account has such a channel. The last
+        chat of each name is remembered, because a search among many channels takes long."""
+        if "~" in name:
+            return chat_of(name)
         folded = fold(name)
         chat = self._named.get(folded)
         if chat is not None and chat in self.channels and fold(self.channels[chat].name) == folded:
@@ -316,7 +326,7 @@ class IrcSession:
                     self._named.clear()
                 self._named[folded] = chat
                 return chat
-        return None
+        return chat_of(name)
 
     def chat_with(self, account: AccountId) -> ChatId:
         """The private chat with this account, or 0 if none is known."""

@@ -7,7 +7,7 @@ from services.edge.canonical.commands import FindUsers, GiveState
 from services.edge.canonical.irc_commands import ReadStates
 from services.edge.canonical.replies import PresenceShown, UsersFound
 from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
-from services.edge.dialects.irc.names import PREFIXES, User, channel_of, chat_of, fold, is_channel, user_of
+from services.edge.dialects.irc.names import PREFIXES, User, channel_of, fold, is_channel, user_of
 from services.edge.dialects.irc.names import user_of_member as member_user
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, targets
 from shared.contract.directory import FindByMask, FindNicks, UserFound, UsersOfNicks
@@ -222,7 +222,7 @@ def _list_users(session: IrcSession, name: str, row: _Row, answer: Answer) -> Li
         _list_channel(session, chat, shown, row, answer, end)
         return ()
 
-    chat = session.find_channel(name) or chat_of(name)
+    chat = session.find_channel(name)
     if chat is not None:
         return found(chat)
     done: Callable[[HandleFound], Lines] = lambda reply: found(reply.chat)  # noqa: E731

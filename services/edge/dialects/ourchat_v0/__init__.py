@@ -39,7 +39,6 @@ class OurChatV0(Dialect):
     """See services.edge.dialects.base."""
 
     name = "ourchat-v0"
-    echoes_messages = True
     shows_others_joins = False
 
     def __init__(self, info: ConnectionInfo) -> None:
@@ -66,7 +65,7 @@ class OurChatV0(Dialect):
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         match reply:
             case MessageAccepted():
-                return reply.frames
+                return reply.frames()
             case Authenticated():
                 registered = isinstance(request.command, Register)
                 return ((encode.registered if registered else encode.logged_in)(reply),)

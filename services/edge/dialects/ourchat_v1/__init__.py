@@ -44,7 +44,6 @@ class OurChatV1(Dialect):
     """See services.edge.dialects.base."""
 
     name = "ourchat-v1"
-    echoes_messages = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
@@ -64,7 +63,7 @@ class OurChatV1(Dialect):
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         match reply:
             case MessageAccepted():
-                return reply.frames
+                return reply.frames()
             case Authenticated():
                 registered = isinstance(request.command, Register)
                 encode_login = encode.registered if registered else encode.logged_in

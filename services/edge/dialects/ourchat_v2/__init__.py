@@ -337,7 +337,6 @@ class OurChatV2(Dialect):
     """See services.edge.dialects.base. V2PushGate holds pushes back."""
 
     name = "ourchat-v2"
-    echoes_messages = True
     shows_others_joins = False
     waits_for_verification = True
 
@@ -364,7 +363,7 @@ class OurChatV2(Dialect):
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         match reply:
             case MessageAccepted():
-                return reply.frames
+                return reply.frames()
             case Authenticated():
                 self._gate.login_answered(now)
                 registered = isinstance(request.command, Register)

@@ -4,7 +4,7 @@ import pytest
 
 from bench.load import protocol
 from bench.load.conversation_runs import ConversingRun
-from bench.load.dialects import NATIVE, TaggedMessage
+from bench.load.dialects import NATIVE, TaggedMessage, decoder
 from bench.load.message_tag import SIZE, Tag
 from bench.load.recorder import Recorder
 from dragoman_client.aio import AsyncConnection
@@ -36,9 +36,9 @@ class _Conversation(ConversingRun):
         raise NotImplementedError
 
 
-def _conversation() -> ConversingRun:
+def _conversation(dialect: str = "native") -> ConversingRun:
     """Returns the conversation of Ann (sender 1) and Bob (sender 2). Only Ann's connection exists here."""
-    seat = protocol.Seat(ClientAccount(), "native", "ws://nowhere", [_CHAT])
+    seat = protocol.Seat(ClientAccount(), dialect, "ws://nowhere", [_CHAT])
     job = protocol.Job(
         7, [seat], protocol.LoginChurn(0, 0, 0), [protocol.SenderPlan(1, 0, _CHAT, 0)], {1: _CHAT, 2: _CHAT}
     )
@@ -58,5 +58,18 @@ async def test_a_native_user_marks_messages_as_read_together(monkeypatch: pytest
     ann.replied(ServerReply(ReplyKind.ANY), 0)
     assert ann.pending, "the reply to the message is still to come"
     ann.replied(ServerReply(ReplyKind.MESSAGE), 0)
+    assert not ann.pending
+    assert not conversations.recorder.faults.any()
+
+
+async def test_a_labelled_message_on_irc_is_acknowledged_by_a_short_line() -> None:
+    conversations = _conversation("irc-labels")
+    (ann,) = conversations.devices
+    ann.connection = connection = _Connection()
+    conversations.senders[1].send(0)
+    assert connection.sent[0].startswith(b"@label=m PRIVMSG #chat~5 :")
+    reply = decoder(ann.codec)(b"@label=m :irc.dragoman.local ACK")
+    assert isinstance(reply, ServerReply)
+    ann.replied(reply, 0)
     assert not ann.pending
     assert not conversations.recorder.faults.any()

@@ -19,7 +19,7 @@ def message(number: int, body: bytes = b"") -> Message:
 
 
 def result(number: int, *, fails: bool = False) -> Result:
-    return Failure(ErrorCode.FORBIDDEN, str(number)) if fails else MessageAccepted(message(number), ())
+    return Failure(ErrorCode.FORBIDDEN, str(number)) if fails else MessageAccepted(message(number), tuple)
 
 
 def batch_of(size: int) -> InFlight:

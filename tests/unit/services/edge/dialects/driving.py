@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -132,8 +133,7 @@ def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Out
         dialect.logged_in(AccountId(login["account"]), LONG_AFTER)
     if own := reply.answer.get("MessageAccepted"):
         sent = msgspec.convert(own, VectorMessage)
-        frames = dialect.encode_message(sent.shown) if dialect.echoes_messages else ()
-        accepted = MessageAccepted(sent.message, frames)
+        accepted = MessageAccepted(sent.message, partial(dialect.encode_message, sent.shown))
         return dialect.encode_reply(request, accepted, LONG_AFTER)
     return dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
 

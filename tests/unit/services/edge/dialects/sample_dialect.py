@@ -80,7 +80,6 @@ class SampleIrc(Dialect):
     """See services.edge.dialects.base."""
 
     name = "sample-irc"
-    echoes_messages = True
     line_ending = b"\r\n"
 
     def __init__(self, info: ConnectionInfo) -> None:
@@ -135,7 +134,7 @@ class SampleIrc(Dialect):
             case VerificationNeeded():
                 return self.encode_error(request, credentials.VERIFY_BY_MAIL)
             case MessageAccepted():
-                return reply.frames
+                return reply.frames()
             case MembershipRequested(joined):
                 return () if joined else self.encode_error(request, Failure(ErrorCode.FORBIDDEN, "you have applied"))
             case ChatView():

@@ -78,8 +78,8 @@ def reply_frames(case: VectorCase, answer: dict[str, Any], word: str) -> tuple[o
     dialect, request = case.make()
     if own := answer.get("MessageAccepted"):
         shown = rewritten(msgspec.convert(own, VectorMessage).shown, lambda _: word)
-        echo = dialect.encode_message(shown) if dialect.echoes_messages else ()
-        return dialect.encode_reply(request, MessageAccepted(shown.message, echo), LONG_AFTER)
+        accepted = MessageAccepted(shown.message, partial(dialect.encode_message, shown))
+        return dialect.encode_reply(request, accepted, LONG_AFTER)
     return dialect.encode_reply(request, rewritten(canonical(answer, ANSWERS), lambda _: word), LONG_AFTER)
 
 

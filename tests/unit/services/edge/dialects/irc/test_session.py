@@ -333,29 +333,6 @@ def test_other_dialects_get_texts_without_formatting(sent: str, stored: str) -> 
     assert connection.commands[1:] == [SetChat(CHAT, topic=stored)]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "hi", "你好 👋", " two  spaces ", ":colon", "/me waves", "x" * 380, "x" * 500, "\x02bold\x02",
-        "\x01ACTION waves\x01", "http://127.0.0.1:8080/media/" + "0" * 32,
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize(
-    "channel", ["#Fruit~5", "#FRUIT~5", "#x~5", "#a\0~5", "#fruit~5,#fruit~5", "#other", "OTHER|34"]
-)
-@pytest.mark.parametrize("mode", ["", "MODE n|12 +B"])
-def test_an_ordinary_text_is_posted_like_any_other(text: str, channel: str, mode: str) -> None:
-    connections = joined(), joined()
-    for connection in connections:
-        connection.send(mode)
-    # only lines without a source are recognised as ordinary texts
-    plain, general = (
-        one.send(f"{source}PRIVMSG {channel} :{text}") for one, source in zip(connections, ("", ":me "), strict=True)
-    )
-    assert connections[0].commands == connections[1].commands
-    assert plain == general
-
-
 def test_no_group_loses_its_handle_by_a_new_name_without_characters() -> None:
     connection = IrcConnection(lambda command: HandleFound(CHAT))
     assert " FAIL RENAME CANNOT_RENAME " in connection.send("RENAME #a~5 #")[0]

@@ -65,6 +65,6 @@ def test_a_message(shown: DisplayMessage) -> None:
 def test_the_reply_to_a_message(message: Message, number: int | str, again: bool) -> None:
     native = Native(ConnectionInfo(LimitsSettings(), BASE_URL))
     request = Request(PostMessage(message.chat, (Text("x"),)), CommandId(number))
-    (frame,) = native.encode_reply(request, MessageAccepted(message, (), again), 0.0)
+    (frame,) = native.encode_reply(request, MessageAccepted(message, tuple, again), 0.0)
     members = _encode(SendResult(message.chat, message.index, message.id, message.time, again or UNSET))
     assert frame == b'{"re":%b,' % _encode(number) + members[1:]

@@ -106,7 +106,7 @@ class V2Scenario:
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
         self._push(self.gate.release(message.chat, self.now))
-        self._request(frame, MessageAccepted(message, frames))
+        self._request(frame, MessageAccepted(message, lambda: frames))
 
     def _request(self, frame: dict[str, Any], reply: Reply | Failure) -> None:
         request = only_request(self.dialect, json.dumps(frame).encode(), self.now)
