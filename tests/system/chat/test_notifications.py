@@ -224,6 +224,7 @@ def test_10_what_comes_while_everything_is_closed_is_shown_once_a_chat(browsing:
 
 
 def test_10_a_notification_of_what_is_read_by_now_goes_at_once(browsing: Browsing, pushing: Cluster) -> None:
+    """The browser itself removes other notifications after half a minute, but none that demand an interaction."""
     browsing.turn_on()
     bob = Bob(pushing.edges[1])
     team = bob.group("Team", browsing.account)
@@ -234,8 +235,9 @@ def test_10_a_notification_of_what_is_read_by_now_goes_at_once(browsing: Browsin
     browsing.call("read", chat=team, index=1)
     browsing.wait_until_shown()
     browsing.worker.evaluate("navigator.setAppBadge = async (count) => { self.badge = count; }")
+    staying = {**content["notification"], "requireInteraction": True}
     for badge in (7, 8, 9):  # the page itself may reset the first badge, because it has read the messages
-        browsing.deliver({**content, "app_badge": badge})
+        browsing.deliver({**content, "notification": staying, "app_badge": badge})
         deadline = time.monotonic() + WAIT_SECONDS
         while browsing.worker.evaluate("self.badge") != badge:
             assert time.monotonic() < deadline, "the notification does not arrive"

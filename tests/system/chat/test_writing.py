@@ -47,11 +47,13 @@ def test_01_two_tabs_have_one_draft(ann: ChatPage, bob: Bob, team: int) -> None:
 
 
 def test_01_writing_goes_on_when_the_storage_is_full(ann: ChatPage, bob: Bob, team: int) -> None:
+    bob.group("Other", ann.account())
     ann.go("Team")
     ann.page.evaluate(
         "() => { Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }; }"
     )
     ann.field.press_sequentially("still written")
+    ann.go("Other").go("Team")
     expect(ann.field).to_have_value("still written")
     ann.field.press("Enter")
     ann.until_sent("still written")
