@@ -1,5 +1,5 @@
-"""The names of accounts on IRC (`nick!user@host`) and the names of groups there, and the masks that match such
-names."""
+"""The names of accounts on IRC (`nick!user@host`), the masks that match such names, and the names of groups and
+messages there."""
 
 import re
 import unicodedata
@@ -70,6 +70,10 @@ def numbered_channel(chat: ChatId, name: str) -> str:
         return LOBBY_NAME
     slug = _NOT_IN_SLUGS.sub("-", ascii_text(name)).strip("-")[:_SLUG_CHARACTERS]
     return f"#{slug or 'chat'}~{chat}"
+
+
+def message_id(chat: ChatId, index: int) -> str:
+    return f"{chat}-{index}"
 
 
 def full_mask(text: str) -> str:

@@ -23,41 +23,46 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import MadeLink, MadeWebhook
 from shared.contract.message import GetHistory
 from shared.contract.metadata import ListMetadata, MetadataValue
-from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Recalled, Segment, Text
+from shared.contract.model import Chat, ChatKind, Emoji, File, Image, Message, Profile, Recalled, Segment, Text
 from shared.contract.own_settings import GetOwnSettings, OwnSettings
 from shared.contract.push import ListSubscriptions, SubscriptionView
 from shared.contract.session import GetAccount, GetChat, ListChats
 from shared.contract.subjects import LIST_USER_LOGINS
+from shared.irc_names import channel_name, message_id, nick_of
 
 _PAGE = 200
 
 
 class SentMessage(msgspec.Struct, frozen=True):
-    """A message that the account sent. `time`: Unix milliseconds; `content`: its segments."""
+    """A message that the account sent. `msgid`: its id on IRC. `time`: Unix milliseconds; `content`: its segments."""
 
     index: int
+    msgid: str
     time: int
     content: list[dict[str, Any]]
 
 
 class ChatExport(msgspec.Struct, frozen=True):
-    """The account's data in one chat. `draft`: a text that the account has written but not sent. If its `rev` is 0,
-    there is no draft."""
+    """The account's data in one chat. The chat is without its key, which the account may not know any more. `channel`:
+    the name of a group on IRC; empty for a private chat. `draft`: a text that the account has written but not sent. If
+    its `rev` is 0, there is no draft."""
 
     chat: Chat
+    channel: str
     draft: SavedDraft
     sent: list[SentMessage] = msgspec.field(name="said")
 
 
 class Export(msgspec.Struct, frozen=True):
-    """All stored data of an account. `exported`: Unix milliseconds. `requests`: requests that the account has not
-    answered. `reports`: the account's open reports of messages. `hooks`, `links`, `bots`: what the account has made.
-    `settings`: the settings that the account has for itself. `subscriptions`: the account's notified devices.
-    `metadata`: the account's texts on IRC."""
+    """All stored data of an account. `exported`: Unix milliseconds. `nick`: the account's name on IRC. `requests`:
+    requests that the account has not answered. `reports`: the account's open reports of messages. `hooks`, `links`,
+    `bots`: what the account has made. `settings`: the settings that the account has for itself. `subscriptions`: the
+    account's notified devices. `metadata`: the account's texts on IRC."""
 
     exported: int
     account: UserView
     profile: Profile
+    nick: str
     friends: list[AccountId]
     requests: Requests
     chats: list[ChatExport]
@@ -87,7 +92,9 @@ async def export(client: AdminClient, user: UserView) -> Export:
     settings = await client.request(GetOwnSettings.route, GetOwnSettings(account))
     subscriptions = (await client.send(ListSubscriptions(account))).subscriptions
     metadata = (await client.send(ListMetadata(account, actor=account))).values
-    place = now_ms(), user, view.profile, view.friends or [], requests, chats
+    profile = view.profile
+    nick = profile.nick or nick_of(account, profile.nickname)
+    place = now_ms(), user, profile, nick, view.friends or [], requests, chats
     of_account = made.hooks, made.links, made.bots, settings, subscriptions, metadata
     return Export(*place, logins, acts, reports, *of_account)
 
@@ -125,11 +132,14 @@ async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> Chat
         sent += [_sent_message(message) for message in page.messages if message.sender == account]
         head = page.head
         start = page.messages[-1].index + 1 if page.messages else head + 1
-    return ChatExport(chat, await client.request(GetDraft.route, GetDraft(number, account)), sent)
+    channel = channel_name(chat.id, chat.handle, chat.name) if chat.kind is ChatKind.GROUP else ""
+    draft = await client.request(GetDraft.route, GetDraft(number, account))
+    return ChatExport(msgspec.structs.replace(chat, join_key=""), channel, draft, sent)
 
 
 def _sent_message(message: Message) -> SentMessage:
-    return SentMessage(message.index, message.time, content_of(message.body))
+    msgid = message_id(message.chat, message.index)
+    return SentMessage(message.index, msgid, message.time, content_of(message.body))
 
 
 def content_of(body: bytes) -> list[dict[str, Any]]:

@@ -49,6 +49,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import File, Image, Media, Mention, RichSegment, Text
 from shared.contract.session import ChatOpened, OpenPrivateChat
+from shared.irc_names import message_id
 from shared.message_event import media_url
 from shared.setting_types import Language
 
@@ -203,10 +204,6 @@ def _text(shown: DisplayMessage, style: MessageStyle) -> str:
 
 def _line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def message_id(chat: ChatId, index: int) -> str:
-    return f"{chat}-{index}"
 
 
 def addressed(frames: tuple[Outgoing, ...], target: str) -> tuple[bytes, ...]:

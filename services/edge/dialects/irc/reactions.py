@@ -9,7 +9,7 @@ from services.edge.canonical.replies import UsersFound
 from services.edge.dialects import validation
 from services.edge.dialects.irc.channels import find_chat, shows
 from services.edge.dialects.irc.lines import Line, encode_line, plain, word
-from services.edge.dialects.irc.messages import REPLY_TAGS, message_id, replied_index
+from services.edge.dialects.irc.messages import REPLY_TAGS, replied_index
 from services.edge.dialects.irc.names import User, is_channel, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
 from services.edge.dialects.irc.users import NO_NICK
@@ -19,6 +19,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React, RecallText
 from shared.contract.model import ProfileSummary
+from shared.irc_names import message_id
 
 REDACTION = "draft/message-redaction"
 _REASON_CHARACTERS = 300
