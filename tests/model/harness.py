@@ -116,7 +116,7 @@ class ModelHarness:
         self.devices.append(device)
         if isinstance(client, Pipe) and not client.account.secret:
             expect_same(device, client.unread, len(user.undelivered))
-        if isinstance(client, V0 | V1 | V2 | Irc):
+        if isinstance(client, V0 | V1 | V2 | Irc) and not isinstance(client, IrcWithHistory):
             undelivered, user.undelivered = user.undelivered, []
             for message in undelivered:
                 device.expect(MessagePosted(message))

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from urllib.request import Request, urlopen
 
 import pytest
@@ -150,6 +152,103 @@ def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Clus
     near.await_line(" 481 ")
 
 
+def missed(user: IrcUser, ann: NativeUser, chat: int) -> list[str]:
+    """Returns the texts that the user has got, and removes them. Everything that was missed has come before a new
+    message.
+    """
+    text = f"new {secrets.token_hex(4)}"
+    ann.do("send", chat=chat, text=text, nonce=text)
+    user.await_line(" PRIVMSG ", f":{text}")
+    found = [line for line in user.pending if " PRIVMSG " in line]
+    user.pending = [line for line in user.pending if line not in found]
+    return [line.rpartition(" :")[2].strip() for line in found]
+
+
+def test_a_client_that_requests_missed_messages_is_pushed_none(irc: Cluster, ann: NativeUser) -> None:
+    """Each such client remembers what it has, so several clients of one account get everything once."""
+    with V2User(irc.edges[0]) as registered:
+        account = registered.register().account
+
+    def enter(edge: int, capabilities: str) -> IrcUser:
+        return IrcUser(irc.tcp[edge], account, f"message-tags echo-message batch {capabilities}")
+
+    with enter(0, "znc.in/playback") as bob:
+        chat = open_group(ann, bob)
+        ann.do("send", chat=chat, text="first", nonce="1")
+        seen = bob.await_line(" PRIVMSG ", ":first").partition("time=")[2].partition(";")[0]
+    for number in range(3):
+        ann.do("send", chat=chat, text=f"missed {number}", nonce=f"missed {number}")
+    ann.do("send", to=account.number, text="psst", nonce="private")
+    since = f"{datetime.fromisoformat(seen).timestamp():.3f}"
+    for edge in (0, 1):
+        with enter(edge, "znc.in/playback") as bob:
+            assert missed(bob, ann, chat) == []
+            bob.write(f"PRIVMSG *playback :PLAY * {since}", "PING played")
+            bob.await_line(" PONG ", "played")
+            lines = [line for line in bob.pending if " PRIVMSG " in line and " :new " not in line]
+            played = [line.rpartition(" :")[2].strip() for line in lines]
+            assert sorted(played) == ["missed 0", "missed 1", "missed 2", "psst"]
+            assert [one for one in played if one != "psst"] == ["missed 0", "missed 1", "missed 2"]
+            assert all("time=" in line for line in lines)
+    with enter(1, "draft/chathistory") as bob:
+        assert missed(bob, ann, chat) == []
+        bob.write(f"CHATHISTORY AFTER #x~{chat} timestamp={seen} 9", "PING read")
+        bob.await_line(" PONG ", "read")
+        assert [one for one in missed(bob, ann, chat) if "new" not in one] == ["missed 0", "missed 1", "missed 2"]
+    with enter(0, "server-time") as bob:
+        assert sorted(missed(bob, ann, chat)) == ["missed 0", "missed 1", "missed 2", "psst"]
+    with enter(1, "server-time") as bob:
+        assert missed(bob, ann, chat) == []
+
+
+def test_what_is_read_in_one_protocol_is_read_in_the_other(irc: Cluster, come: Come, ann: NativeUser) -> None:
+    bob = come(0)
+    with IrcUser(irc.tcp[1], ann.account, "message-tags server-time draft/read-marker") as phone:
+        chat = open_group(ann, bob)
+        phone.await_line(" 366 ")
+        times = []
+        for text in ("one", "two"):
+            bob.write(f"PRIVMSG #x~{chat} :{text}")
+            line = phone.await_line(" PRIVMSG ", f":{text}")
+            times.append(line.partition("time=")[2].partition(";")[0])
+        phone.write(f"MARKREAD #x~{chat} timestamp={times[0]}")
+        phone.await_line("MARKREAD", f"timestamp={times[0]}")
+        read = ann.event("read")
+        assert (read["chat"], read["index"]) == (chat, 1)
+        assert ann.call("read", chat=chat, index=2)["unread"] == 0
+        phone.await_line("MARKREAD", f"timestamp={times[1]}")
+
+
+def test_a_login_shows_300_channels_before_the_next_line_is_answered(irc: Cluster, ann: NativeUser) -> None:
+    with V2User(irc.edges[0]) as registered:
+        account = registered.register().account
+    created = [ann.call("create", name=f"Fruit {number}", members=[account.number])["chat"] for number in range(300)]
+    with IrcUser(irc.tcp[0], account) as bob:
+        bob.write("PING shown")
+        bob.await_line(" PONG ", "shown")
+        joined = [
+            line.rpartition("~")[2].strip() for line in bob.pending if f":{bob.nick}!" in line and " JOIN " in line
+        ]
+        ends = [line for line in bob.pending if " 366 " in line]
+    assert joined == [str(chat) for chat in created]
+    assert len(ends) == 300
+
+
+def test_an_export_has_the_names_of_irc_and_no_key_of_a_group(irc: Cluster, come: Come, ann: NativeUser) -> None:
+    bob, handle = come(0), f"plums{secrets.token_hex(4)}"
+    numbered, number = open_group(ann, bob), int(bob.nick.rpartition("|")[2])
+    bob.write(f"JOIN #{handle}", f"MODE #{handle} +k melon", f"PRIVMSG #{handle} :ripe", f"PRIVMSG #x~{numbered} :red")
+    lines = [bob.await_line(f":{bob.nick}!", " PRIVMSG ", f":{text}") for text in ("ripe", "red")]
+    ids = [line.partition("msgid=")[2].split()[0] for line in lines]
+    text = admin(irc, "user", "export", str(number), "--yes")
+    found = json.loads(text)
+    named = {chat["channel"]: [one["msgid"] for one in chat["said"]] for chat in found["chats"] if chat["said"]}
+    assert found["nick"] == bob.nick
+    assert named == {f"#{handle}": ids[:1], f"#Fruit~{numbered}": ids[1:]}
+    assert [chat["chat"]["handle"] for chat in found["chats"] if chat["channel"] == f"#{handle}"] == [handle]
+    assert "melon" not in text
+
+
 REJECTED = {
     "ourchat-v1": '"code":18',
     "ourchat-v2": '"code":18',
@@ -165,6 +264,7 @@ def test_modes_and_masks_of_irc_hold_in_every_protocol(irc: Cluster, come: Come,
         others = [stack.enter_context(DialectUser(irc.edges[1], dialect)).register() for dialect in REJECTED]
         admin, members = int(bob.nick.rpartition("|")[2]), [one.number for one in others]
         chat = int(ann.call("create", name="Fruit", join_policy="open", members=[admin, *members])["chat"])
+        bob.await_line(" 366 ", f"~{chat}")
         ann.do("role", chat=chat, account=admin, role="admin")
         bob.await_line(" MODE ", "+o")
 

@@ -90,6 +90,26 @@ def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
 
 
 @pytest.mark.skipif(not Limnoria.is_installed(), reason="Limnoria is not installed")
+def test_a_bot_obeys_no_command_that_it_missed(system: Cluster, dial: Dial, tmp_path: Path) -> None:
+    ann = dial(system.edges[1]).register()
+    with DialectUser(system.edges[0], "pipe") as own:
+        own.register()
+    chat = group_of(ann, own)
+    with Limnoria(tmp_path, system.tcp[0], f"{own.tag}:{own.tag}") as client:
+        client.await_text(f"~{chat}")
+        ann.post(chat, "!echo first")
+        ann.receive_text("first")
+        block_until(lambda: unread(system.edges[1], own) == 0)
+        client.kill()
+        ann.post(chat, "!echo missed")
+        client.start()
+        client.await_text("!echo missed")
+        ann.post(chat, "!echo last")
+        ann.receive_text("last")
+    assert not [frame for frame in ann.pending if frame["code"] == 0 and frame["msg"][0]["text"] == "missed"]
+
+
+@pytest.mark.skipif(not Limnoria.is_installed(), reason="Limnoria is not installed")
 def test_a_client_without_tls_obeys_the_policy_and_comes_with_tls(certificates: Certificates, tmp_path: Path) -> None:
     port = free_ports(1)
     with closing(TlsDoor(certificates.server_context(), port)) as door:

@@ -110,7 +110,7 @@ class Dialect(ABC):
     on its way when the dialect encodes a VerificationNeeded, and the client must try again later."""
     rejects_unverified: ClassVar[bool] = False
     """Whether a request that waits for a verification gets an error reply when it can no longer be completed."""
-    pushes_missed: ClassVar[bool] = True
+    pushes_missed: bool
     """Whether missed messages are pushed after the login. If False, the client requests missed messages."""
     login_shows_unread: ClassVar[bool] = False
     """Whether the reply to a login contains the number of undelivered messages."""
@@ -152,7 +152,7 @@ class Dialect(ABC):
         self.base_url = info.base_url
         self.language = info.language
         self.unix_ms = info.unix_ms
-        self.receives_pushes, self.pushes_pending_requests = True, False
+        self.receives_pushes, self.pushes_missed, self.pushes_pending_requests = True, True, False
         self.orders_replies = True
         self.scopes, self.gate = None, None
         self.follow_ups: list[Action] = []

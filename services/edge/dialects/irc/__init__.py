@@ -35,6 +35,7 @@ from services.edge.dialects.irc import (
     monitor,
     multiline,
     operators,
+    playback,
     reactions,
     read_markers,
     relay,
@@ -165,8 +166,10 @@ class Irc(Dialect):
         self._set_variant()
 
     def _set_variant(self) -> None:
-        """Set the variant. Connections whose lines have the same tags share a variant."""
+        """Set the variant, and whether missed messages are pushed. Connections whose lines have the same tags share a
+        variant."""
         session = self._session
+        self.pushes_missed = not any(map(session.has, ("draft/chathistory", playback.CAPABILITY)))
         times, accounts, ids = map(session.has, ("server-time", "account-tag", "message-tags"))
         batches = session.has(multiline.CAPABILITY) and session.has("batch")
         self._style = self._style._replace(times=times, accounts=accounts, ids=ids, batches=batches)
@@ -234,6 +237,8 @@ class Irc(Dialect):
                 return multiline.add_line(session, line, answer)
             if command == "CHATHISTORY":
                 return history.chat_history(session, line, answer, self._style)
+            if playback.is_playback(line):
+                return playback.playback(session, line, answer, self._style, now)
             if command == "SEARCH":
                 return searches.search(session, line, answer, self._style, now)
             if (handler := _HANDLERS.get(command)) is None:

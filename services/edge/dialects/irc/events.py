@@ -122,6 +122,7 @@ def _user(session: IrcSession, account: AccountId, faces: _Summaries) -> User:
 def _left(session: IrcSession, event: ChatLeft) -> Lines:
     channel = shown_channel(session, event.chat)
     session.channels.pop(event.chat, None)
+    session.pushed_from.pop(event.chat, None)
     if channel is None or session.leaving:
         return ()
     if event.departure is Departure.KICKED:

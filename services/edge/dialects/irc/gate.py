@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Push, PushGate
-from services.edge.dialects.irc.messages import MESSAGES_UNDER_WAY, addressed, dated, recipient_of
+from services.edge.dialects.irc.lines import word
+from services.edge.dialects.irc.messages import MESSAGES_UNDER_WAY, addressed, dated, lines, recipient_of
 from services.edge.dialects.irc.session import IrcSession
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
@@ -53,7 +54,9 @@ class MessageGate(PushGate):
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         channel = self._session.channels.get(message.chat)
         if channel is not None and channel.hidden:
+            self._session.pushed_from.pop(message.chat, None)
             return ()  # the message stays undelivered
+        self._session.pushed_from.setdefault(message.chat, message.index)
         if message.chat not in self._queues and self._is_ready(message.chat, frames):
             return (self._finished(frames, message),)
         queue = self._queues.setdefault(message.chat, [])
@@ -92,19 +95,15 @@ class MessageGate(PushGate):
         known = session.partners.get(message.chat)  # the edge may not have known the members when it encoded the lines
         partner = _partner(frames, message, session.account) if known is None else known
         is_own_private = partner is not None and message.sender == session.account
-        if is_own_private and known != session.account and not self._shows_own:
+        if is_own_private and known != session.account and not session.shows_own:
             return Push((), message)
         name = session.chat_name(message, partner)
         frames = _addressed_once(frames, name) if partner is None else addressed(frames, name)
         if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
+        if message.time < session.entered_ms and session.has("batch"):  # bots do not obey such a message
+            frames = tuple(session.batch("chathistory", lines(frames), word(name)))
         return Push(frames, message)
-
-    @property
-    def _shows_own(self) -> bool:
-        """Whether to show a private message that the account has sent from another client. Without one of these
-        capabilities, IRC clients would open a chat of the user with itself."""
-        return self._session.has("echo-message") or self._session.has("znc.in/self-message")
 
 
 def _partner(frames: tuple[Outgoing, ...], message: Message, own: AccountId) -> AccountId | None:

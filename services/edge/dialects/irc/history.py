@@ -26,11 +26,11 @@ from shared.contract.model import ProfileSummary
 
 EVENT_PLAYBACK = "draft/event-playback"
 _LARGEST = 2**53 - 1
-_PAGE_CHATS = 500
-_PAGE_MESSAGES = 200
+PAGE_CHATS = 500
+PAGE_MESSAGES = 200
 """The most messages of one request."""
 _ANSWER_BYTES = 400_000
-_BESIDE = 3
+BESIDE = 3
 """The number of messages that are read to find a time: the message at this time, one before it, and one after it."""
 
 
@@ -94,7 +94,7 @@ def _read_selected(request: _ChatHistory, subcommand: str, selectors: Sequence[S
             return _located(request, selectors[0], lambda place: _read_newer(request, place.upto, 0))
         case "AROUND":
             index, at = selectors[0]
-            command = ReadHistory(request.chat, 1, min(request.most, _PAGE_MESSAGES), older=False, around=index, at=at)
+            command = ReadHistory(request.chat, 1, min(request.most, PAGE_MESSAGES), older=False, around=index, at=at)
             return _read_page(request, command, lambda page: _finish(request, page.messages))
         case _:
             return _between(request, *selectors)
@@ -148,7 +148,7 @@ def _targets(session: IrcSession, first: int, second: int, count: int, answer: A
 
     def listed(page: ChatsResumed) -> Lines:
         """Handle one page, in which the chat with the newest message is first."""
-        found.extend((one.state.time, _name(session, one)) for one in page.chats if low < one.state.time < high)
+        found.extend((one.state.time, name_of(session, one)) for one in page.chats if low < one.state.time < high)
         enough = second < first and len(found) >= count
         if page.before is not None and page.before[0] > low and not enough:
             return request(page.before)
@@ -157,13 +157,14 @@ def _targets(session: IrcSession, first: int, second: int, count: int, answer: A
         return session.batch("draft/chathistory-targets", lines)
 
     def request(before: tuple[int, int] | None) -> Lines:
-        session.request(ResumeChats("", {}, _PAGE_CHATS, 0, before), answer, listed)
+        session.request(ResumeChats("", {}, PAGE_CHATS, 0, before), answer, listed)
         return ()
 
     return request(None)
 
 
-def _name(session: IrcSession, resumed: ChatToResume) -> str:
+def name_of(session: IrcSession, resumed: ChatToResume) -> str:
+    """The name of a chat, which is then also known to the connection."""
     chat, pair = resumed.chat, resumed.state.pair
     if pair is None:
         return session.channels[chat.id].name if chat.id in session.channels else channel_of(chat)
@@ -190,11 +191,16 @@ def _located(request: _ChatHistory, selector: Selector, read: Callable[[_Located
         return read(_Located(selector.number, selector.number))
 
     def found(page: HistoryPage) -> Lines:
-        first = next((shown.message for shown in page.messages if shown.message.time >= selector.at), None)
-        since = page.head + 1 if first is None else first.index
-        return read(_Located(since, since if first is not None and first.time == selector.at else since - 1))
+        since = index_at(page, selector.at)
+        has_time = any(one.message.time == selector.at for one in page.messages)
+        return read(_Located(since, since if has_time else since - 1))
 
-    return _read_page(request, ReadHistory(request.chat, 1, _BESIDE, older=False, at=selector.at), found)
+    return _read_page(request, ReadHistory(request.chat, 1, BESIDE, older=False, at=selector.at), found)
+
+
+def index_at(page: HistoryPage, time: int) -> int:
+    """The index of the first message that is not older than `time`, in a page that was read `at` this time."""
+    return next((one.message.index for one in page.messages if one.message.time >= time), page.head + 1)
 
 
 def _with_times(
@@ -247,7 +253,7 @@ def _read_around(request: _ChatHistory, selector: Selector, time: int) -> Lines:
         return _batch(request, entries[start : start + request.most])
 
     number, at = selector
-    command = ReadHistory(request.chat, 1, min(request.most, _PAGE_MESSAGES), older=False, around=number, at=at)
+    command = ReadHistory(request.chat, 1, min(request.most, PAGE_MESSAGES), older=False, around=number, at=at)
     return _read_page(request, command, read)
 
 
@@ -288,11 +294,11 @@ def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: i
         if page.more and page.messages and len(wanted) == len(page.messages) and left > 0 and _has_room(found):
             last = page.messages[-1].message.index
             start = last - 1 if command.older else last + 1
-            return _read_page(request, replace(command, start=start, count=min(left, _PAGE_MESSAGES)), done)
+            return _read_page(request, replace(command, start=start, count=min(left, PAGE_MESSAGES)), done)
         found.sort(key=lambda one: one.message.index)
         return _finish(request, found, is_cut=page.more and left > 0 and len(wanted) == len(page.messages))
 
-    return _read_page(request, replace(command, count=min(command.count, _PAGE_MESSAGES)), done)
+    return _read_page(request, replace(command, count=min(command.count, PAGE_MESSAGES)), done)
 
 
 def _has_room(found: Sequence[DisplayMessage]) -> bool:
@@ -322,7 +328,7 @@ class _Entry(NamedTuple):
 def _entries(request: _ChatHistory, shown: Sequence[DisplayMessage]) -> list[_Entry]:
     """The lines of these messages. Recalled messages are left out."""
     kept = [one for one in shown if one.message.body != RECALLED_BODY]
-    return [_Entry(one.message.time, _addressed(request, one)) for one in kept]
+    return [_Entry(one.message.time, lines_of(request.session, one, request.style, request.target)) for one in kept]
 
 
 def _finish(request: _ChatHistory, shown: Sequence[DisplayMessage], *, is_cut: bool = False) -> Lines:
@@ -385,7 +391,7 @@ def _batch(request: _ChatHistory, entries: Sequence[_Entry]) -> Lines:
     return session.batch("chathistory", lines, word(request.target))
 
 
-def _addressed(request: _ChatHistory, shown: DisplayMessage) -> tuple[bytes, ...]:
-    session = request.session
-    name = session.chat_name(shown.message, session.partners.get(request.chat), request.target)
-    return addressed(encode_message(shown, request.style), name)
+def lines_of(session: IrcSession, shown: DisplayMessage, style: MessageStyle, channel: str) -> tuple[bytes, ...]:
+    """The lines of a message. `channel`: the name of its channel as the client has written it, or empty."""
+    name = session.chat_name(shown.message, session.partners.get(shown.message.chat), channel)
+    return addressed(encode_message(shown, style), name)

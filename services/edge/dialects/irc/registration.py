@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from services.edge.canonical.commands import Command, RenewToken
 from services.edge.dialects import credentials
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.irc import multiline, searches, webpush
+from services.edge.dialects.irc import multiline, playback, searches, webpush
 from services.edge.dialects.irc.history import EVENT_PLAYBACK
 from services.edge.dialects.irc.lines import Line, encode_line, fill_lines, word
 from services.edge.dialects.irc.metadata import LIMITS
@@ -55,10 +55,13 @@ CAPABILITIES: dict[str, str] = {
     searches.CAPABILITY: "",
     "standard-replies": "",
     "userhost-in-names": "",
+    playback.CAPABILITY: "",
     "znc.in/self-message": "",
 }
 _OLDER: Mapping[str, str] = {"draft/metadata-2": "draft/metadata-3", "soju.im/webpush": webpush.CAPABILITY}
 """Older names of capabilities, and the newer names that mean the same."""
+_IMPLIED: Mapping[str, tuple[str, ...]] = {playback.CAPABILITY: ("server-time",)}
+"""The capabilities that a client gets with another one. A client of playback remembers the time of its last message."""
 _CAP_BYTES = 400
 _SASL_BYTES, _SASL_WHOLE = 400, 12_000
 _REAL_NAME_CHARACTERS = 120
@@ -149,7 +152,7 @@ class IrcRegistration:
             if each.startswith("-"):
                 self._session.capabilities.discard(each[1:])
             else:
-                self._session.capabilities.add(each)
+                self._session.capabilities |= {each, *_IMPLIED.get(each, ())}
         return [self._cap_line("ACK", last=text)]
 
     def _cap_line(self, subcommand: str, *words: str, last: str) -> bytes:

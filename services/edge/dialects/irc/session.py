@@ -184,6 +184,8 @@ class IrcSession:
         self.welcomed = False
         """Whether numeric 001 is written, which means that the client is ready for all lines."""
         self.account = NO_ACCOUNT
+        self.entered_ms = 0
+        """The time of the login in Unix milliseconds. Older messages are missed ones."""
         self.user = unknown_user(NO_ACCOUNT, self.server)
         self.is_guest = False
         self.wanted_nick = self.wanted_user = self.wanted_name = ""
@@ -223,7 +225,9 @@ class IrcSession:
         """The labelled answer whose requests have no reply yet. Lines about actions of the account itself belong to
         this answer."""
         self.searches = TokenBucket(*_SEARCH_RATE, 0.0)
-        """The rate of the connection's searches."""
+        """The rate of the connection's searches, among messages or among the names of chats."""
+        self.pushed_from: dict[ChatId, int] = {}
+        """The index of the first message of each chat that was pushed. All later messages are pushed, too."""
         self._named: dict[str, ChatId] = {}
         """The chats of names of channels. A name may have been given to another chat since."""
         self._shown_mask = ""
@@ -237,9 +241,9 @@ class IrcSession:
         if account == self.account:
             return
         self._left += [channel.name for channel in self.channels.values() if channel.shown and not channel.hidden]
-        self.account = account
+        self.account, self.entered_ms = account, self.info.unix_ms()
         self.user = unknown_user(account, self.server)
-        self.channels, self.partners, self.users, self.shown_times = {}, {}, {}, {}
+        self.channels, self.partners, self.users, self.shown_times, self.pushed_from = {}, {}, {}, {}, {}
         self.watched, self.states = {}, {}
 
     def rename(self, user: User) -> Lines:
@@ -281,6 +285,12 @@ class IrcSession:
 
     def has(self, capability: str) -> bool:
         return capability in self.capabilities
+
+    @property
+    def shows_own(self) -> bool:
+        """Whether to show private messages that the account has sent from another client. Without one of these
+        capabilities, IRC clients would open a chat of the user with itself."""
+        return self.has("echo-message") or self.has("znc.in/self-message")
 
     @property
     def nick(self) -> str:

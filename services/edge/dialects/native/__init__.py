@@ -120,7 +120,6 @@ class Native(Dialect):
     name = "native"
     waits_for_verification = True
     rejects_unverified = True
-    pushes_missed = False
     names_messages = True
     names_errors = True
     names_senders = True
@@ -132,7 +131,7 @@ class Native(Dialect):
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
-        self.pushes_pending_requests = True
+        self.pushes_missed, self.pushes_pending_requests = False, True
         self._caller = Caller(info.limits, info.base_url, round(info.ping_seconds * 1000), info.unix_ms, info.server)
         self._bad_frames = TokenBucket(_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST, 0.0)
         self._rates = CommandRates()

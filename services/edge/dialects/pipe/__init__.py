@@ -31,13 +31,13 @@ class Pipe(Dialect):
     name = encode.NAME
     shows_others_joins = False
     registration_logs_in = False
-    pushes_missed = False
     login_shows_unread = True
     names_senders = True
     tags_dialect = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
+        self.pushes_missed = False
         self._account = NO_ACCOUNT
         self._unread = 0
         self._uploads = ChunkedUploads()

@@ -34,12 +34,12 @@ class Service(Dialect):
 
     name = "service"
     shows_others_joins = False
-    pushes_missed = False
     names_senders = True
     public_query = frozenset({"push"})
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
+        self.pushes_missed = False
         self._secret = ConnectionSecret()
         self._push_by_address = parse_qs(info.query).get("push") == ["1"]
         self._push_requested = self.receives_pushes = self._push_by_address

@@ -187,9 +187,12 @@ class JsonDialect(Dialect):
     waits_for_verification = True
     rejects_unverified = True
     shows_ephemeral = True
+    gets_missed = True
+    """Whether missed messages are pushed to new connections. Some tests replace this value."""
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
+        self.pushes_missed = self.gets_missed
         self.entered_as: list[AccountId] = []
         self.known: list[list[ChatId]] = []
         self._watches = False

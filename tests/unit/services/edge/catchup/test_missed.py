@@ -285,7 +285,7 @@ async def test_a_client_that_requests_older_messages_gets_those_since_its_login(
     The messages were not delivered live, because the edge did not have the chat.
     """
     monkeypatch.setattr("services.edge.catchup.missed._BEGIN_SECONDS", 0.1)
-    monkeypatch.setattr(JsonDialect, "pushes_missed", False)
+    monkeypatch.setattr(JsonDialect, "gets_missed", False)
     await cluster.add_edge()
     cluster.message.beats = False
     cluster.backend.messages_per_page = 7
@@ -367,7 +367,7 @@ async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
     """Messages that were posted since the login are committed, but neither their delivery batch nor their reply has
     arrived.
     """
-    monkeypatch.setattr(JsonDialect, "pushes_missed", reads)
+    monkeypatch.setattr(JsonDialect, "gets_missed", reads)
     desktop, gate = torn
     cluster.message.beats = False
     cluster.message.on_batch, cluster.message.on_reply = lambda node, batch: [], _never

@@ -137,7 +137,7 @@ async def test_missed_messages_that_the_client_fetches_are_fetched(
     cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The snapshot of the login contains a message for which the chat on this node still waits."""
-    monkeypatch.setattr(JsonDialect, "pushes_missed", False)
+    monkeypatch.setattr(JsonDialect, "gets_missed", False)
     edge = cluster.edges[0]
     await (await cluster.client(OTHER)).until_synced()
     cluster.message.block(SyncChat)
