@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from urllib.request import Request, urlopen
 
@@ -169,8 +169,14 @@ def test_a_client_that_requests_missed_messages_is_pushed_none(irc: Cluster, ann
     with V2User(irc.edges[0]) as registered:
         account = registered.register().account
 
-    def enter(edge: int, capabilities: str) -> IrcUser:
-        return IrcUser(irc.tcp[edge], account, f"message-tags echo-message batch {capabilities}")
+    @contextmanager
+    def enter(edge: int, capabilities: str) -> Iterator[IrcUser]:
+        """Returns a connection, at whose end everything has arrived."""
+        with IrcUser(irc.tcp[edge], account, f"message-tags echo-message batch {capabilities}") as user:
+            yield user
+            user.write("QUIT")
+            user.await_line("ERROR ")
+            assert user.receive_line() == ""
 
     with enter(0, "znc.in/playback") as bob:
         chat = open_group(ann, bob)

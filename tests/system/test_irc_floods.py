@@ -122,10 +122,10 @@ def test_clients_that_go_on_are_closed_with_the_reason_and_others_are_served(com
     cem.write(f"PRIVMSG {channel} :after the floods", "PING still")
     cem.await_line(" PONG ", "still")
     dan.await_line(f":{cem.nick}!", ":after the floods")
-    for kind, flooder in flooders.items():
-        echoed = texts(flooder, flooder)
+    for kind in ("messages", "notices"):  # the others are not stored
+        echoed = texts(flooders[kind], flooders[kind])
         for other in (cem, dan):
-            assert texts(other, flooder)[: len(echoed)] == echoed, kind
+            assert texts(other, flooders[kind])[: len(echoed)] == echoed, kind
     assert errors(cem) == errors(dan) == []
 
 

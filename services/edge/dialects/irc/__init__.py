@@ -300,7 +300,8 @@ class Irc(Dialect):
         return messages.encode_message(shown, self._style)
 
     def encode_close(self, code: int, reason: str) -> tuple[tuple[Frame, ...], int, str]:
-        return (encode_line("ERROR", last=f"Closing the connection: {reason}"),), code, reason
+        line = encode_line("ERROR", last=f"Closing the connection: {reason}")
+        return () if self._session.ended else (line,), code, reason
 
     # Records
 
@@ -329,7 +330,7 @@ class Irc(Dialect):
 
     def logged_in(self, account: AccountId, now: float) -> None:
         self._session.enter(account)
-        self._gate.clear()
+        self._gate.enter()
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
         """Request the nicks of the other members of private chats. Groups are shown with the welcome instead."""

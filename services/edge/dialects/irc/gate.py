@@ -27,16 +27,19 @@ class _Held(NamedTuple):
 class MessageGate(PushGate):
     """See services.edge.dialects.base.PushGate."""
 
-    __slots__ = ("_queues", "_session", "held_bytes", "wake_at")
+    __slots__ = ("_entered_ms", "_queues", "_session", "held_bytes", "wake_at")
 
     def __init__(self, session: IrcSession) -> None:
         self._session = session
+        self._entered_ms = 0
+        """The time of the login in Unix milliseconds. Older messages are missed ones."""
         self._queues: dict[ChatId, list[_Held]] = {}
         self.held_bytes = 0
         self.wake_at: float | None = None
 
-    def clear(self) -> None:
-        """Drop the held messages, because the account has logged out. They stay undelivered."""
+    def enter(self) -> None:
+        """Note that an account has logged in or out. Drops the held messages, which stay undelivered."""
+        self._entered_ms = self._session.info.unix_ms()
         self._queues.clear()
         self.held_bytes, self.wake_at = 0, None
 
@@ -101,7 +104,7 @@ class MessageGate(PushGate):
         frames = _addressed_once(frames, name) if partner is None else addressed(frames, name)
         if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
-        if message.time < session.entered_ms and session.has("batch"):  # bots do not obey such a message
+        if message.time < self._entered_ms and session.has("batch"):  # bots do not obey such a message
             frames = tuple(session.batch("chathistory", lines(frames), word(name)))
         return Push(frames, message)
 

@@ -111,6 +111,7 @@ def quit_server(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 def goodbye(session: IrcSession, text: str) -> Lines:
     """The last line. The connection closes after this line."""
+    session.ended = True
     session.follow_ups.append(Disconnect())
     return [encode_line("ERROR", last=text)]
 

@@ -184,8 +184,6 @@ class IrcSession:
         self.welcomed = False
         """Whether numeric 001 is written, which means that the client is ready for all lines."""
         self.account = NO_ACCOUNT
-        self.entered_ms = 0
-        """The time of the login in Unix milliseconds. Older messages are missed ones."""
         self.user = unknown_user(NO_ACCOUNT, self.server)
         self.is_guest = False
         self.wanted_nick = self.wanted_user = self.wanted_name = ""
@@ -210,8 +208,8 @@ class IrcSession:
         self.sid = ""
         """The id of the account's login."""
         self.push_key = ""
-        self.leaving = False
-        """Whether QUIT is being carried out."""
+        self.leaving = self.ended = False
+        """Whether QUIT is being carried out, and whether the last line is written."""
         self.gone: deque[AccountId] = deque(maxlen=_GONE)
         """The accounts whose QUIT line is written."""
         self._real_names: dict[AccountId, str] = {}
@@ -241,7 +239,7 @@ class IrcSession:
         if account == self.account:
             return
         self._left += [channel.name for channel in self.channels.values() if channel.shown and not channel.hidden]
-        self.account, self.entered_ms = account, self.info.unix_ms()
+        self.account = account
         self.user = unknown_user(account, self.server)
         self.channels, self.partners, self.users, self.shown_times, self.pushed_from = {}, {}, {}, {}, {}
         self.watched, self.states = {}, {}
