@@ -287,6 +287,12 @@ def test_modes_and_masks_of_irc_hold_in_every_protocol(irc: Cluster, come: Come,
         with NativeUser(irc.edges[0]) as stranger:
             stranger.register()
             assert stranger.call("join", chat=chat)["error"]["code"] == "forbidden"
+        bob.write("CAP REQ :batch draft/event-playback", f"CHATHISTORY LATEST #x~{chat} * 50", "PING listed")
+        bob.await_line(" PONG ", "listed")
+        stored = [line for line in bob.pending if line.startswith("@batch=") and f":{bob.nick}!" in line]
+        assert [line.partition(f" MODE #x~{chat} ")[2].strip() for line in stored] == [
+            "+m", "-m", *(f"+b *!u{number}@*" for number in members), "+k *",
+        ]  # fmt: skip
         change(*(f"-b *!u{number}@*" for number in members))
         for user in others:
             user.send(posting(user, chat, f"free in {user.dialect}"))
