@@ -15,7 +15,8 @@ from local.data import read_run
 from local.nats import USERS
 from local.options import OperatorError, flags_of, read_settings
 from local.up_plan import defaults
-from shared.settings import NatsSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import NatsSettings, RedisSettings
 
 
 class Server(Enum):

@@ -14,7 +14,9 @@ from local.fork_server import COMMAND
 from local.nats import SETUP
 from local.options import variable
 from local.settings_table import leaves
-from shared.settings import EdgeSettings, NatsSettings, Settings
+from shared.settings import Settings
+from shared.settings.edge import EdgeSettings
+from shared.settings.servers import NatsSettings
 
 SERVICES = ("auth", "session", "message")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

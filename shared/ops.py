@@ -24,7 +24,7 @@ from shared.dashboard.panels import Dashboard
 from shared.dashboard.sampler import EventLoopMetrics
 from shared.errors import StartupError
 from shared.listening import listen
-from shared.settings import OpsSettings
+from shared.settings.servers import OpsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
 from shared.version import VERSION

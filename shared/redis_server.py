@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.errors import StartupError
-from shared.settings import RedisSettings
+from shared.settings.servers import RedisSettings
 from shared.telemetry import log
 from shared.tls import redis_options
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, Metric, PlatformCo
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from shared.settings import LogSettings
+from shared.settings.servers import LogSettings
 
 trace: ContextVar[str] = ContextVar("trace", default="")
 """The W3C trace id (32 hex digits) of the current frame; empty outside of a frame."""

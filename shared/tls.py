@@ -8,7 +8,9 @@ from typing import Any
 
 from shared.errors import StartupError
 from shared.setting_types import TlsFiles
-from shared.settings import EdgeSettings, NatsSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.edge import EdgeSettings
+from shared.settings.servers import NatsSettings, RedisSettings
 
 
 def nats_context(settings: NatsSettings) -> ssl.SSLContext | None:

@@ -28,7 +28,7 @@ from opentelemetry.util.types import AnyValue
 
 from shared import telemetry
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import TracingSettings
+from shared.settings.servers import TracingSettings
 from shared.telemetry import new_trace, parse_traceparent
 
 T = TypeVar("T")

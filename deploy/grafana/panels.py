@@ -14,7 +14,7 @@ from shared.bus.client import Bus
 from shared.dashboard.panels import Panel, PanelKind, Unit
 from shared.dashboard.sampler import EventLoopMetrics
 from shared.ops import Readiness
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 _SHOWN = {
     PanelKind.RATE: "{}, per second",

@@ -15,7 +15,7 @@ import click
 from local.exit_status import ExitStatus
 from local.options import CommandFailed
 from shared.errors import StartupError
-from shared.settings import LogSettings
+from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 
 _STREAMS = ("stdin", "stdout", "stderr")

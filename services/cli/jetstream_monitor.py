@@ -12,7 +12,7 @@ import nats.errors
 from nats.js.errors import NotFoundError
 
 from services.cli.streams import NotReachable, provision, stores_events
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 _INTERVAL_SECONDS = 10.0
 _AGAIN_SECONDS = 2.0

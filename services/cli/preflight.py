@@ -23,7 +23,8 @@ from local.process_group import ProcessGroup
 from local.supervisor import CrashLoop
 from local.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from shared.process import limit_memory
-from shared.settings import LogSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 from shared.version import VERSION
 

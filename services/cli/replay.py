@@ -20,7 +20,7 @@ from shared.clock import now_ms
 from shared.contract.auth import Login, Register
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.records import RecordedClose, RecordedFrame, RecordedLogin, RecordedOpening
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 _MASK = re.compile(r"<secret-\d+>|eyJ-secret-\d+\.masked\.masked|\b0{24,}[0-9a-f]+\b")
 """The masks that replace secrets in a record; see services.edge.recording."""

@@ -17,7 +17,7 @@ from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import STREAM, durable, health, health_inbox
 from shared.errors import StartupError
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 _SECONDS = 10.0
 _REQUEST_SECONDS = 6.0

@@ -10,7 +10,7 @@ from services.cli.admin.bus_client import connected_to
 from shared.contract.auth import DeleteAccount
 from shared.contract.errors import RequestError
 from shared.contract.subjects import DELETE_USER
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 _DOMAIN = "first-page.invalid"
 """The domain of the visitors' e-mail addresses (web/setup.js)."""

@@ -29,7 +29,8 @@ from shared.contract.session import ChatList, GetMembership, ListChats, Membersh
 from shared.contract.subjects import HEARTBEAT, PRESENCE_INCOMPLETE
 from shared.database_service import DatabaseService
 from shared.presence.store import Presence
-from shared.settings import MessageSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MessageSettings
 from shared.tasks import run_beside
 from shared.telemetry import log
 

@@ -26,7 +26,7 @@ from shared.bus.streams import EventStreams, ignore_probe
 from shared.contract.errors import INTERNAL_ERROR, Failure
 from shared.contract.routes import HasRoute, Route
 from shared.contract.subjects import STREAM, Topic, health_inbox
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import LATENCY_BUCKETS, log
 

@@ -16,7 +16,7 @@ from prometheus_client import Counter
 from shared.bus.nats_client import NatsClient, Receive, UnfitServer, require_payload
 from shared.bus.node_identity import NodeIdentity
 from shared.contract.permissions import NODE_USER, node_inbox
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
 from shared.tls import nats_context

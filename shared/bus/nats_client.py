@@ -17,7 +17,7 @@ from nats.js.api import Header
 
 from shared.bus.node_identity import NodeIdentity
 from shared.errors import StartupError
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from shared.tls import nats_context
 
 _FIRST_LINE_SECONDS = 2.0

@@ -42,7 +42,7 @@ from shared.presence.scripts import SHARD_KEYS, SHARDS, Command, nodes_of
 from shared.presence.states import OFFLINE, GivenState, StoredState
 from shared.presence.sweep import read_pages, sweep_shard
 from shared.redis_server import LOST_CONNECTION
-from shared.settings import RedisSettings
+from shared.settings.servers import RedisSettings
 from shared.telemetry import PlainHistogram, log
 from shared.tls import redis_options
 

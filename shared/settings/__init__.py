@@ -32,13 +32,6 @@ from shared.settings.servers import (
     with_tls,
 )
 
-__all__ = [
-    "AnnouncementSettings", "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "IrcSettings",
-    "LimitsSettings", "LogSettings", "MailSettings", "MediaSettings", "MessageSettings", "NatsSettings",
-    "OpsSettings", "OutgoingWebhookSettings", "PushSettings", "RedisSettings", "SearchSettings", "Settings",
-    "TracingSettings", "VerificationSettings", "with_tls",
-]  # fmt: skip
-
 
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

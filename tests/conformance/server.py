@@ -35,7 +35,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.message import GetChanges
 from shared.contract.session import ChatView
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.conformance.bell import Bell
 from tests.conformance.served_chats import ACCOUNT, OTHER, ServedChat, ServedChats
 

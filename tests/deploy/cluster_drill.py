@@ -25,7 +25,7 @@ from typing import Any
 import click
 
 from local.options import load
-from shared.settings import LogSettings
+from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_drill import (

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from local.data import Run, run_file
-from shared.settings import LogSettings
+from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 from tests.deploy.disturbed_drill import (
     EDGE,

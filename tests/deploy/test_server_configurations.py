@@ -25,7 +25,7 @@ from local import nats
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from services.cli.secrets import Addresses, issue
-from shared.settings import DatabaseSettings, with_tls
+from shared.settings.servers import DatabaseSettings, with_tls
 from tests.deploy.manifests import Object, needs_renderer, of_kind
 from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer

@@ -18,7 +18,7 @@ from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, TOO_
 from services.edge.dialects.native import Native
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.vectors import Vector, load
 
 WEB = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message, Text
 from shared.presence.scripts import SHARDS
-from shared.settings import NatsSettings, RedisSettings
+from shared.settings.servers import NatsSettings, RedisSettings
 from tests.drills.device import Edge
 from tests.drills.records import Entry
 

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from local.ports import free_ports
-from shared.settings import LogSettings
+from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 from tests.drills import rolling
 from tests.drills.checker import CheckResult

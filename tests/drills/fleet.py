@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from local.process_group import ProcessGroup
-from shared.settings import NatsSettings, RedisSettings
+from shared.settings.servers import NatsSettings, RedisSettings
 from tests.drills.archive import read_history, read_presence
 from tests.drills.device import Edge
 from tests.drills.links import Links

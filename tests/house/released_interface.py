@@ -26,7 +26,8 @@ from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.dashboard.sampler import EventLoopMetrics
 from shared.ops import Readiness
 from shared.presence.store import Presence
-from shared.settings import NatsSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import NatsSettings, RedisSettings
 from tests.support.commands import subcommands
 from tests.vectors import path_of
 

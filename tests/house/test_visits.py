@@ -28,7 +28,8 @@ from services.edge.gateway.websocket import WebSocket, WriteBatch
 from shared.contract.model import ProfileSummary
 from shared.contract.routes import Ack
 from shared.contract.session import EnsureProfile, GetProfileSummaries, ProfileSummaries
-from shared.settings import LimitsSettings, Settings
+from shared.settings import Settings
+from shared.settings.limits import LimitsSettings
 from tests.support.databases import create_tables
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.measurements.measured import machine
 from local.process_group import ProcessGroup
-from shared.settings import LogSettings
+from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 from tests.stages.report import Results, store, stored, table
 from tests.stages.stages import stages

@@ -32,7 +32,7 @@ from shared.contract.model import Message, ProfileSummary, Text
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence.store import Presence
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests import vectors
 from tests.stages.timing import Work
 from tests.support.servers import NatsServer, ValkeyServer

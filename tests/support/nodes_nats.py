@@ -12,7 +12,8 @@ from local.process_group import ProcessGroup
 from services.auth.adapters.auth_callout import AuthCallout, public_nkey
 from shared.bus.client import Bus
 from shared.contract.permissions import AUTH_CALLOUT, NODE_USER
-from shared.settings import CalloutSettings, NatsSettings
+from shared.settings.accounts import CalloutSettings
+from shared.settings.servers import NatsSettings
 from tests.support.servers import NatsServer
 
 _KEY = "5e" * 32

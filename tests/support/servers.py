@@ -31,7 +31,7 @@ from local.ports import free_port
 from local.process_group import ProcessGroup
 from local.up_plan import SERVICES
 from services.cli import streams
-from shared.settings import NatsSettings, RedisSettings
+from shared.settings.servers import NatsSettings, RedisSettings
 from tests.support.processes import children
 
 _START_SECONDS = 60.0

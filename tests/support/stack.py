@@ -17,18 +17,12 @@ from local.fork_server import ForkServer
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from local.up_plan import variables
-from shared.settings import (
-    AuthSettings,
-    DatabaseSettings,
-    EdgeSettings,
-    LimitsSettings,
-    MailSettings,
-    MediaSettings,
-    OpsSettings,
-    RedisSettings,
-    Settings,
-    TracingSettings,
-)
+from shared.settings import Settings
+from shared.settings.accounts import AuthSettings, MailSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
+from shared.settings.messages import MediaSettings
+from shared.settings.servers import DatabaseSettings, OpsSettings, RedisSettings, TracingSettings
 from tests.support.commands import ROOT, forkable
 from tests.support.forked import ForkedService
 from tests.support.servers import NatsServer, ValkeyServer

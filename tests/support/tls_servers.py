@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from local.process_group import ProcessGroup
 from services.cli.certificates import CLIENT, ensure_authority
-from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings, with_tls
+from shared.settings import Settings
+from shared.settings.servers import DatabaseSettings, NatsSettings, RedisSettings, with_tls
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 
 _POSTGRESQL = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)

@@ -17,7 +17,7 @@ import pytest
 
 from services.auth.adapters.signing_keys import SigningKeys
 from shared.contract.ids import AccountId
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.bad_input import ROWS, Row

@@ -23,7 +23,7 @@ from local.ports import free_port
 from local.process_group import ProcessGroup
 from services.auth.adapters.auth_callout import public_nkey
 from services.cli.streams import provision
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer, Server, ValkeyServer
 from tests.support.tls_servers import Certificates

@@ -27,7 +27,9 @@ from local.process_group import ProcessGroup
 from services.auth.tables import AuthBase
 from services.message.tables import MessageTables
 from services.session.tables import metadata as session_tables
-from shared.settings import OutgoingWebhookSettings, PushSettings, Settings, VerificationSettings
+from shared.settings import Settings
+from shared.settings.accounts import VerificationSettings
+from shared.settings.messages import OutgoingWebhookSettings, PushSettings
 from shared.vapid import make_key
 from tests.support.native_http import register
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer

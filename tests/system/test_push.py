@@ -25,7 +25,8 @@ from local.process_group import ProcessGroup
 from services.session.service.ports import PUSHES_AT_ONCE
 from services.session.tables.push import push_notification, push_subscription
 from shared.database import make_engine
-from shared.settings import PushSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import PushSettings
 from shared.vapid import make_key
 from tests.support.cluster import Cluster
 from tests.support.native_http import post, register

@@ -20,7 +20,7 @@ from shared import base64url
 from shared.bus.node_identity import owns, split_password
 from shared.contract.ids import NodeId
 from shared.contract.permissions import NODE_USER, node_publishes, node_subscribes
-from shared.settings import CalloutSettings
+from shared.settings.accounts import CalloutSettings
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -10,7 +10,7 @@ from services.auth.service.login_trail import LoginTrail
 from services.auth.store import bot_tokens, logins, recoveries, requests, revocations, trail, verifications
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.telemetry import log
 from shared.tokens import LEEWAY_SECONDS
 from shared.transactions import Transactions

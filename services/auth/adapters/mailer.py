@@ -27,7 +27,7 @@ from shared.contract.auth import Requester
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId
 from shared.setting_types import Language
-from shared.settings import MailSettings
+from shared.settings.accounts import MailSettings
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -11,7 +11,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 
 T = TypeVar("T")
 

@@ -31,7 +31,7 @@ from services.auth.domain import IssuedToken
 from shared.contract.auth import Keys, PublicKey
 from shared.contract.ids import AccountId
 from shared.errors import StartupError
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.telemetry import log
 from shared.tokens import ALGORITHM, BOT_TYPE, TYPE
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import Admission, WindowChange
 from shared.redis_server import REDIS_FAILURES, redis_client
-from shared.settings import RedisSettings
+from shared.settings.servers import RedisSettings
 from shared.telemetry import log
 
 _log = log(__name__)

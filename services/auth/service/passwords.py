@@ -13,7 +13,7 @@ from services.auth.store import accounts
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.transactions import Transactions
 
 

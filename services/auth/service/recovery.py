@@ -23,7 +23,8 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery, SetSecurity
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
-from shared.settings import AuthSettings, Settings
+from shared.settings import Settings
+from shared.settings.accounts import AuthSettings
 from shared.transactions import Transactions
 
 

@@ -14,7 +14,7 @@ from services.auth.store.logins import RotatedLogin, Rotation
 from services.auth.store.requests import REVOKED, once
 from shared.contract.auth import Refresh, Refreshed, Revocation
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.transactions import Transactions
 
 

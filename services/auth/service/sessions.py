@@ -21,7 +21,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.push import MAX_LOGINS, EndedLogins, FindEndedLogins, mail_login
 from shared.contract.routes import Ack
 from shared.request_nonce import derived
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.transactions import Transactions
 
 _SALT_BYTES = 32

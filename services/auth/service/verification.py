@@ -45,7 +45,8 @@ from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.events import MailRequested
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
-from shared.settings import Settings, VerificationSettings
+from shared.settings import Settings
+from shared.settings.accounts import VerificationSettings
 from shared.telemetry import log
 from shared.transactions import Transactions
 

@@ -17,7 +17,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.routes import HasRoute, Route
 from shared.request_nonce import new_nonce
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 Q = TypeVar("Q")
 R = TypeVar("R")

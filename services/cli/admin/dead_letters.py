@@ -22,7 +22,7 @@ from services.cli.console import confirm
 from services.cli.streams import connect
 from shared.bus.durable import RETRIED_BY
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 A = TypeVar("A")
 

@@ -19,7 +19,7 @@ from shared.bus.nats_client import NO_JETSTREAM, UnfitServer, lacks_jetstream, r
 from shared.bus.node_identity import new_identity
 from shared.contract.permissions import BUS_USERS, NODE_USER, node_inbox
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable, health, health_inbox
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 _SECONDS = 6.0
 _CONNECT_SECONDS = 5

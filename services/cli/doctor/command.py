@@ -19,7 +19,7 @@ from services.cli.certificates import describe_expiry
 from services.cli.console import configure_plain_logs
 from services.cli.doctor import broker, machine, push, stores
 from services.cli.doctor.finding import Finding, failed, ok
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 _PROCESSES = ("auth", "session", "message", "search", "edge")
 _WITHOUT_VALKEY = {"search"}

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from local.up_plan import SERVICES
 from services.cli.doctor.finding import Finding, failed, ok, unknown
-from shared.settings import EdgeSettings, Settings
+from shared.settings import Settings
+from shared.settings.edge import EdgeSettings
 
 _LEAST_FREE_BYTES, _LEAST_FREE_SHARE = 1024**3, 0.1
 """The free space that a disk needs, in bytes and as a share of the disk. The smaller of the two is needed, because a

@@ -26,7 +26,10 @@ from shared.errors import StartupError
 from shared.installation import DatabasesApart
 from shared.redis_server import SINGLE, describe_kind, redis_client, server_kind
 from shared.schema import require_current
-from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.accounts import MailSettings
+from shared.settings.messages import MediaSettings
+from shared.settings.servers import RedisSettings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5

@@ -22,7 +22,7 @@ from services.cli.top.poller import OpsAddress, poll
 from services.edge.http.web_files import WebFiles
 from shared.contract.supervision import MessageTimes
 from shared.ops import PageServer, is_own_host
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 _FRESH_SECONDS = 1.0
 """Requests of pages within this time share one poll of the processes."""

@@ -25,7 +25,7 @@ from services.edge.dialects.base import TOO_MANY_REQUESTS, Action, DecodeError, 
 from services.edge.dialects.registry import UnknownDialect, detect
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode, Failure
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down", retry_ms=10_000)
 NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")

@@ -10,7 +10,7 @@ from services.edge.canonical.transport import Socket
 from services.edge.confirmations.read_state import Ranges, add_span
 from shared.contract.ids import ChatId
 from shared.contract.model import Message
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 _SETTLE_SECONDS = 0.8
 _FEW_PINGS = 500

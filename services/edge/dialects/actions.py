@@ -16,7 +16,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.setting_types import Language
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 
 class DecodeError(Exception):

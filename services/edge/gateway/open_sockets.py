@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from services.edge.gateway.handshake import Networks, in_networks
 from services.edge.rate_limit import TokenBuckets, log_rate
 from shared.addresses import network
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 from shared.settings.limits import ConnectionLimits
 from shared.telemetry import log
 

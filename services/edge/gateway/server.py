@@ -31,7 +31,8 @@ from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
 from services.edge.gateway.websocket import WebSocket, WriteBatch
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -16,7 +16,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from shared.errors import StartupError
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 from shared.telemetry import log
 from shared.tls import served_until, server_context
 

@@ -33,7 +33,7 @@ from services.edge.gateway.framing import (
 )
 from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.transport import SLICE_BYTES, BaseTransport
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 _UNSENT_PONG_BYTES = 64 * 1024
 """While more bytes than this are unsent, the peer's pings are not answered."""

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from services.edge.http.responses import not_allowed, not_found
 from services.edge.http.web_files import WebFile
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 BUILT = Path(__file__).parents[3] / "clients" / "chat"
 """The directory of the files that `web/build.mjs` makes. These files are not in the repository."""

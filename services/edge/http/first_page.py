@@ -14,7 +14,7 @@ from services.edge.http.responses import not_allowed, not_found
 from services.edge.http.web_files import WebFiles
 from shared.contract.errors import RequestError
 from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess, SystemRequest, SystemState
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 _BODY_BYTES = 4096
 _SUPERVISOR_SECONDS = 7.0

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from services.edge.http.request import read_body
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 PostToWebhook = Callable[[str, str, str], Awaitable[None]]
 """Posts a text with a webhook's secret. The third argument is a key against repetition, or empty. Raises

@@ -12,7 +12,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, StoredKey
-from shared.settings import MediaSettings
+from shared.settings.messages import MediaSettings
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta  # these types exist only for type checkers

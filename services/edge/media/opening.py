@@ -16,7 +16,8 @@ from services.edge.media.store import UPLOAD_KINDS, MediaRetention, MediaStore, 
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms
 from shared.contract.ids import NodeId
-from shared.settings import MediaSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MediaSettings
 from shared.telemetry import log
 
 # The sweeper removes expired files, and files to which nothing refers any more. It runs once a day, in small steps. One

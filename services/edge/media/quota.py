@@ -16,7 +16,8 @@ from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.redis_server import REDIS_FAILURES, redis_client
-from shared.settings import MediaSettings, RedisSettings
+from shared.settings.messages import MediaSettings
+from shared.settings.servers import RedisSettings
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -30,7 +30,7 @@ from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message
 from shared.presence.store import Presence, PresenceSnapshot
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from shared.telemetry import log
 
 ALL_NODES = NodeId("all")

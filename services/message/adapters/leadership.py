@@ -17,7 +17,7 @@ from shared.bus.client import Bus
 from shared.contract.edge import Heartbeat
 from shared.contract.ids import ChatId
 from shared.partitions import STOPPING, LiveReplicas
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)

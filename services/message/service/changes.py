@@ -29,7 +29,7 @@ from shared.contract.message import (
 from shared.contract.model import Message
 from shared.contract.receipts import MAX_REACTORS, FindReactors, Reactor, Reactors
 from shared.emoji import canonical_emoji
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -26,7 +26,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MarkUnread, UnreadMarked
 from shared.contract.model import Message
 from shared.contract.session import ChatEntry
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 
 
 class OwnChats:

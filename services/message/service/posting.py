@@ -34,7 +34,7 @@ from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace
 

@@ -56,7 +56,7 @@ from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadInde
 from shared.contract.resume import Resume, Resumed
 from shared.contract.routes import Ack
 from shared.contract.session import ChatEntry, EraseAccount, ListChats
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from shared.telemetry import log
 
 LISTED_MEMBERS = 2_000

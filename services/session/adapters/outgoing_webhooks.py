@@ -13,7 +13,7 @@ from shared.contract.events import OutgoingWebhooksDue
 from shared.contract.subjects import OUTGOING_WEBHOOKS_DUE
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp
-from shared.settings import OutgoingWebhookSettings
+from shared.settings.messages import OutgoingWebhookSettings
 
 _GONE = 410
 

@@ -33,7 +33,8 @@ from shared.contract.push import (
 )
 from shared.contract.routes import Ack, SendRequest
 from shared.outgoing_addresses import AddressRules
-from shared.settings import PushSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import PushSettings
 from shared.transactions import Transactions
 
 _REQUEST_SECONDS = 3.0

@@ -15,7 +15,7 @@ from local.nats import USERS, configuration, environment
 from shared.bus import nats_client
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.contract.subjects import STREAM, STREAMS, health
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from tests.support.servers import NatsServer
 
 _NODE = "edge-1-abc"

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from local.credentials import generate
 from local.options import load
 from local.up_plan import PlannedProcess, UpPlan, defaults, variables
-from shared.settings import EdgeSettings, Settings
+from shared.settings import Settings
+from shared.settings.edge import EdgeSettings
 
 EDGE, AUTH = PlannedProcess("edge-2", "edge", 9002, 8081, 54_089), PlannedProcess("auth", "auth", 9001)
 

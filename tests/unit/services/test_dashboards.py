@@ -20,7 +20,7 @@ from shared.dashboard.sampler import EventLoopMetrics
 from shared.database import Database
 from shared.ops import Readiness
 from shared.presence.store import Presence
-from shared.settings import NatsSettings, RedisSettings
+from shared.settings.servers import NatsSettings, RedisSettings
 from shared.telemetry import new_registry
 
 OURS = "dragoman_"

@@ -24,7 +24,9 @@ from shared.contract.message import Draft, ReadRange
 from shared.contract.session import ChatList, GetMembership
 from shared.database import Database, open_engine
 from shared.migrate import upgrade
-from shared.settings import AuthSettings, DatabaseSettings, Settings
+from shared.settings import Settings
+from shared.settings.accounts import AuthSettings
+from shared.settings.servers import DatabaseSettings
 from tests.support.plans import Plan, observed
 from tests.support.servers import PostgresServer
 

@@ -18,7 +18,8 @@ from shared import schema
 from shared.database import make_engine, open_engine
 from shared.migrate import upgrade
 from shared.schema import NotMigrated, TooOld, require_current
-from shared.settings import DatabaseSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import DatabaseSettings
 from tests.support.servers import PostgresServer
 from tests.support.waiting import WAIT_SECONDS
 

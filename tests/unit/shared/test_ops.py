@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
 from shared.ops import OpsServer, Phase, is_own_host
-from shared.settings import OpsSettings
+from shared.settings.servers import OpsSettings
 
 
 async def fine() -> None:

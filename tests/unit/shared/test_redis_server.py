@@ -15,7 +15,8 @@ from local import valkey
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from shared.redis_server import UnsupportedRedis, require_kind
-from shared.settings import NatsSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import NatsSettings, RedisSettings
 from tests.support.servers import Server, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 

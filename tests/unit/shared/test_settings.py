@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from local.options import WrongForm, load
-from shared.settings import DatabaseSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import DatabaseSettings
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ from shared.database import Database, DatabaseUnavailable
 from shared.errors import StartupError
 from shared.presence.store import Presence
 from shared.redis_server import require_kind
-from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import DatabaseSettings, NatsSettings, RedisSettings
 from shared.tls import check_files, nats_context
 from tests.support.servers import NatsServer
 from tests.support.tls_servers import (

@@ -18,7 +18,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.database import Database
-from shared.settings import TracingSettings
+from shared.settings.servers import TracingSettings
 from shared.telemetry import new_trace, trace, traceparent
 from shared.tracing import Tracer
 from tests.support.collector import Collector, Seen

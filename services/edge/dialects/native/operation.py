@@ -15,7 +15,7 @@ from services.edge.dialects.native.shapes import Parameters
 from services.edge.rate_limit import TokenBucket
 from shared.contract.bots import TokenScope
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 
 class RateClass(StrEnum):

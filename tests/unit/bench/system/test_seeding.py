@@ -24,7 +24,9 @@ from services.session.store.chats import find_private
 from shared.contract.ids import AccountId
 from shared.database import open_engine
 from shared.migrate import upgrade
-from shared.settings import AuthSettings, DatabaseSettings, Settings
+from shared.settings import Settings
+from shared.settings.accounts import AuthSettings
+from shared.settings.servers import DatabaseSettings
 from tests.support.servers import PostgresServer
 
 pytestmark = pytest.mark.xdist_group("bench")

@@ -10,9 +10,11 @@ from pydantic import SecretStr
 
 from services.auth.metrics import AuthMetrics
 from services.auth.tables import AuthBase
-from shared import settings as given
 from shared.database import Database
 from shared.settings import Settings
+from shared.settings.accounts import AuthSettings, MailSettings
+from shared.settings.limits import LimitsSettings
+from shared.settings.servers import DatabaseSettings
 from tests.support.databases import create_tables, empty
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
@@ -25,8 +27,8 @@ MakeCluster = Callable[..., AuthCluster]
 MakeSmtpServer = Callable[..., FakeSmtpServer]
 
 
-def cheap_auth(keys: Path) -> given.AuthSettings:
-    return given.AuthSettings(keys=keys, argon2_memory_kib=8, argon2_iterations=1)
+def cheap_auth(keys: Path) -> AuthSettings:
+    return AuthSettings(keys=keys, argon2_memory_kib=8, argon2_iterations=1)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def metrics(registry: CollectorRegistry) -> AuthMetrics:
 
 
 def settings_of(url: str, **sections: object) -> Settings:
-    return Settings(database=given.DatabaseSettings(url=SecretStr(url)), **sections)
+    return Settings(database=DatabaseSettings(url=SecretStr(url)), **sections)
 
 
 @pytest.fixture
@@ -92,8 +94,8 @@ async def make_cluster(
             "nats": nats_server.settings("auth"),
             "redis": valkey_server.settings("auth"),
             "auth": cheap_auth(tmp_path / "keys"),
-            "mail": given.MailSettings(outbox=tmp_path / "outbox"),
-            "limits": given.LimitsSettings(rates=False),
+            "mail": MailSettings(outbox=tmp_path / "outbox"),
+            "limits": LimitsSettings(rates=False),
         }
         clusters.append(AuthCluster(settings_of(database_url, **{**usual, **sections}), nats_server))
         return clusters[-1]
@@ -111,7 +113,7 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
 @pytest.fixture
 def limited(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
     """A cluster with the default rate limits."""
-    return make_cluster(sqlite_url, limits=given.LimitsSettings())
+    return make_cluster(sqlite_url, limits=LimitsSettings())
 
 
 @pytest.fixture

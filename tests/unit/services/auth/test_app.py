@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from services.auth.adapters import outbox_relay
-from shared import settings as given
 from shared.bus import neighbours
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
@@ -23,6 +22,7 @@ from shared.contract.ids import AccountId
 from shared.contract.subjects import ACCOUNT_REGISTERED, CREATE_OPERATOR_BOT
 from shared.errors import StartupError
 from shared.schema import NotMigrated
+from shared.settings.servers import OpsSettings
 from tests.support.nodes_nats import NodesNatsServer
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, ValkeyServer
@@ -33,7 +33,7 @@ from tests.unit.services.auth.conftest import MakeCluster
 
 @pytest.fixture
 def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
-    return make_cluster(sqlite_url, ops=given.OpsSettings(port=free_port()))
+    return make_cluster(sqlite_url, ops=OpsSettings(port=free_port()))
 
 
 async def becomes(cluster: AuthCluster, status: int, path: str = "/readyz") -> str:

@@ -18,7 +18,7 @@ from services.cli import jetstream_monitor
 from services.cli.jetstream_monitor import JetStreamMonitor, has_room
 from services.cli.streams import connect, provision, stores_events
 from shared.bus.streams import stream_configs
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from tests.support.servers import NatsServer, Server
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import WAIT_SECONDS

@@ -7,7 +7,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 from services.cli.streams import NotReachable, provision
 from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from tests.support.servers import NatsServer
 
 

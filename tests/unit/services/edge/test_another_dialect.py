@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from local.ports import free_port
 from services.edge.gateway import Gateway
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS

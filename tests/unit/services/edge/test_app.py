@@ -12,7 +12,8 @@ from services.edge.app import serve
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.gateway import Gateway
 from shared.presence.store import Presence
-from shared.settings import NatsSettings, OpsSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import NatsSettings, OpsSettings
 from tests.support.ops_port import ops_get
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster

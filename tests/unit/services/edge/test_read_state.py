@@ -14,7 +14,7 @@ from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead, ReadRange
 from shared.contract.subjects import flush
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 from shared.tasks import operation
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster

@@ -36,7 +36,9 @@ from shared.contract.session import (
     MembershipVersions,
 )
 from shared.presence.store import Presence
-from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MessageSettings
+from shared.settings.servers import DatabaseSettings, OpsSettings
 from tests.support.databases import create_tables
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, ValkeyServer

@@ -39,7 +39,8 @@ from shared.contract.routes import Ack
 from shared.contract.session import EraseAccount
 from shared.partitions import STOPPING
 from shared.schema import NotMigrated
-from shared.settings import DatabaseSettings, NatsSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import DatabaseSettings, NatsSettings
 from tests.support.databases import forgotten_transaction
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer

@@ -35,7 +35,8 @@ from shared.contract.resume import Resume
 from shared.contract.session import ChangeTimes
 from shared.database import Database
 from shared.presence.store import Presence, PresenceSnapshot
-from shared.settings import MessageSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MessageSettings
 from tests.unit.services.message.environment import (
     ANN,
     BOB,

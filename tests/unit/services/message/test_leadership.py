@@ -13,7 +13,9 @@ from services.edge.upstream import attempt
 from services.message.adapters.member_list_cache import MemberListCache
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
-from shared.settings import MessageSettings, OpsSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MessageSettings
+from shared.settings.servers import OpsSettings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.upstream.posting_edge import PostingEdge, running_edge

@@ -10,7 +10,8 @@ from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
 from shared.contract.model import ProfileSummary, Role
-from shared.settings import MessageSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MessageSettings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.message.environment import (
     ANN,

@@ -47,7 +47,7 @@ from shared.contract.session import (
     ProfileSummaries,
 )
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 
 ANN, BOB = AccountId(1), AccountId(2)
 ROOM, HALL, LOFT = ChatId(1), ChatId(2), ChatId(3)

@@ -23,7 +23,9 @@ from shared.contract.following import FollowChats, ListPositions, ReadVisible
 from shared.contract.search import SearchMessages
 from shared.contract.session import GetMembership, ListChats
 from shared.database import Database
-from shared.settings import OpsSettings, SearchSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import SearchSettings
+from shared.settings.servers import OpsSettings
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS

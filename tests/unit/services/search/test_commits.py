@@ -12,7 +12,7 @@ from services.search.index.message_index import MessageIndex
 from services.search.service import following
 from shared.clock import now_ms
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.search.peers import ROOM, Peers

@@ -28,7 +28,7 @@ from shared.contract.message import Draft, EditText, React, RecallText
 from shared.contract.model import File, Image, Media, Message, Text
 from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.search.peers import ANN, BOB, HALL, LOFT, ROOM, Peers
 

@@ -36,7 +36,9 @@ from shared.contract.session import (
 from shared.contract.session import Membership as MembershipPage
 from shared.contract.subjects import notify
 from shared.presence.store import Presence
-from shared.settings import DatabaseSettings, LimitsSettings, OpsSettings, RedisSettings, Settings
+from shared.settings import Settings
+from shared.settings.limits import LimitsSettings
+from shared.settings.servers import DatabaseSettings, OpsSettings, RedisSettings
 from tests.support.databases import create_tables
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS

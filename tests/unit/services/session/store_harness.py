@@ -55,7 +55,7 @@ from shared.contract.members import (
 from shared.contract.model import Chat, JoinPolicy, Profile, Role
 from shared.contract.session import ChatEntry, ChatList, CreateChat, EnsureProfile, GetMembership, Member, Membership
 from shared.database import Database
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 ANN, BOB, CEM, DAN, EVE = (AccountId(number) for number in range(1, 6))
 NOW = 1_700_000_000_000

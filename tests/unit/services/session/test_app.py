@@ -28,7 +28,8 @@ from shared.contract.model import Profile
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
 from shared.database import Database
 from shared.schema import NotMigrated
-from shared.settings import DatabaseSettings, NatsSettings, Settings
+from shared.settings import Settings
+from shared.settings.servers import DatabaseSettings, NatsSettings
 from shared.vapid import make_key
 from tests.support.commands import ROOT
 from tests.support.ops_port import ops_get

@@ -29,7 +29,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import SetChat
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
 LIMITS = LimitsSettings()

@@ -19,7 +19,7 @@ from shared.bus.nats_client import PAYLOAD_BYTES, UnfitServer, connect
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages, PostResults
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.cli.installed import write_installation

@@ -19,7 +19,7 @@ from shared.presence import states, store
 from shared.presence.scripts import Command, RegisteredAccounts
 from shared.presence.states import ACTIVE, OFFLINE, GivenState
 from shared.presence.store import Presence, PresenceSnapshot
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 from tests.support.servers import ValkeyServer
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")

@@ -18,7 +18,7 @@ from shared.clock import now_ms
 from shared.contract.auth import Origin
 from shared.contract.ids import AccountId
 from shared.database import Database, DatabaseUnavailable
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.conftest import cheap_auth
 

@@ -29,7 +29,7 @@ from services.auth.metrics import AuthMetrics
 from shared.clock import now_ms
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId
-from shared.settings import MailSettings
+from shared.settings.accounts import MailSettings
 from tests.support.small_disk import small_disk
 from tests.unit.services.auth.conftest import MakeSmtpServer
 from tests.unit.services.auth.smtp_server import FakeSmtpServer

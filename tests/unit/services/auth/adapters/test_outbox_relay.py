@@ -20,7 +20,7 @@ from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.contract.subjects import ACCOUNT_DELETED, Topic
 from shared.database import Database
-from shared.settings import TracingSettings
+from shared.settings.servers import TracingSettings
 from shared.telemetry import trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector

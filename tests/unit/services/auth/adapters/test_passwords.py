@@ -11,7 +11,7 @@ from services.auth.adapters import passwords as module
 from services.auth.adapters.passwords import Argon2Hasher
 from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.conftest import cheap_auth
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from services.auth.adapters.signing_keys import SigningKeys, delete, list_keys, rotate
 from shared.contract.ids import AccountId
 from shared.errors import StartupError
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.tokens import UnknownKey, Verifier
 
 NOW = time.time()

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from services.auth.domain import digest
 from services.auth.store import verifications
 from services.auth.tables import accounts
-from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.auth import Authenticated, DeleteAccount, DescribeVerification, IdentifierKind, Origin
 from shared.contract.errors import ErrorCode
 from shared.contract.made import ExportLogins
 from shared.contract.recovery import RequestRecovery
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 from tests.unit.services.auth.service.test_mail_recovery import mails, recover, run, ticket_in
@@ -120,7 +120,7 @@ async def test_no_mail_is_sent_where_it_serves_nothing(
 async def test_beyond_the_limit_a_later_login_sends_it_and_requested_mails_have_room(
     make_cluster: MakeCluster, sqlite_url: str
 ) -> None:
-    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(mails_per_address=1))
+    cluster = make_cluster(sqlite_url, limits=LimitsSettings(mails_per_address=1))
     cluster.start_auth()
     edge = await cluster.edge()
     for email in (EMAIL, BOB):

@@ -9,7 +9,6 @@ from structlog.typing import EventDict
 
 from services.auth.domain import MAX_DELAY_SECONDS
 from services.auth.service import administration
-from shared import settings as given
 from shared.bus.client import Bus
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, ListRevocations, VerificationNeeded
@@ -20,6 +19,7 @@ from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover
 from shared.contract.routes import Route
 from shared.contract.subjects import DELETE_USER
+from shared.settings.accounts import VerificationSettings
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, plain, rejection, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
@@ -117,7 +117,7 @@ async def test_a_reset_password_replaces_the_old_one(edge: EdgeProbe, operator: 
 
 
 async def test_a_password_reset_resets_the_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(after_failed_logins=1))
+    cluster = make_cluster(sqlite_url, verification=VerificationSettings(after_failed_logins=1))
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()
     ann = await edge.register("ann@example.org")

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from services.auth import tables
 from services.auth.adapters import housekeeping
 from services.auth.store import bots, revocations
-from shared import settings as given
 from shared.contract.admin import ResetPassword, SearchTrail, SetDisabled
 from shared.contract.auth import (
     DeleteAccount,
@@ -42,13 +41,15 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import CREATE_ANY_BOT_TOKEN, CREATE_OPERATOR_BOT, DELETE_ANY_BOT_TOKEN, LIST_ALL_BOTS
 from shared.database import Database
+from shared.settings.accounts import AuthSettings
+from shared.settings.limits import LimitsSettings
 from shared.tokens import BOT_TYPE, Verifier
 from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, plain, rejection, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
 EMAIL = "ann@example.org"
 DAY = 86_400
-LIMITS = given.LimitsSettings(rates=False, bots_per_account=2, tokens_per_bot=2)
+LIMITS = LimitsSettings(rates=False, bots_per_account=2, tokens_per_bot=2)
 
 
 class Owner:
@@ -245,7 +246,7 @@ async def test_expired_tokens_are_forgotten(owner: Owner, database: Database) ->
     expired = tables.bot_tokens.update().values(expires=int(time.time()) - 1)
     await database.write(lambda connection: connection.execute(expired))
     assert (await owner.listed())[0].tokens == []
-    await housekeeping.purge_expired(database, given.AuthSettings())
+    await housekeeping.purge_expired(database, AuthSettings())
     rows = await database.read(lambda connection: connection.execute(sa.select(tables.bot_tokens)).all())
     assert rows == []
 
@@ -257,7 +258,7 @@ async def test_bots_made_at_once_do_not_exceed_the_limit(owner: Owner) -> None:
 
 
 async def test_bots_count_as_registrations(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    limits = given.LimitsSettings(registrations_per_minute=3)
+    limits = LimitsSettings(registrations_per_minute=3)
     owner = await enter(make_cluster(sqlite_url, limits=limits))
     await owner.edge.send(CreateBot("Second", owner.account, ORIGIN))
     third = owner.edge.send(CreateBot("Third", owner.account, ORIGIN))

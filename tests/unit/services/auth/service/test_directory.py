@@ -2,10 +2,10 @@
 
 import pytest
 
-from shared import settings as given
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
@@ -18,7 +18,7 @@ async def look_up(edge: EdgeProbe, identifier: str, actor: AccountId = CALLER) -
 
 @pytest.fixture
 def cluster(make_cluster: MakeCluster, tables_url: str) -> AuthCluster:
-    return make_cluster(tables_url, limits=given.LimitsSettings(searches_per_account=8))
+    return make_cluster(tables_url, limits=LimitsSettings(searches_per_account=8))
 
 
 async def test_only_whole_names_find_an_account_and_searches_are_limited(edge: EdgeProbe) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.contract.auth import Entrance, ListRevocations
-from shared.settings import MailSettings, VerificationSettings
+from shared.settings.accounts import MailSettings, VerificationSettings
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 
 

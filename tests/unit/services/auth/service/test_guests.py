@@ -14,7 +14,8 @@ from shared.contract.errors import ErrorCode, Reason
 from shared.contract.guests import KeepGuests, RegisterGuest, RenameGuest
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
-from shared.settings import IrcSettings, LimitsSettings
+from shared.settings.edge import IrcSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, plain, registration, rejection
 from tests.unit.services.auth.conftest import MakeCluster

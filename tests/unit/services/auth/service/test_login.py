@@ -18,12 +18,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from local.ports import free_port
 from services.auth.tables import secrets
-from shared import settings as given
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, ListRevocations, Origin
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
 from shared.database import open_engine
+from shared.settings.accounts import AuthSettings
+from shared.settings.servers import OpsSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.cluster import (
@@ -131,7 +132,7 @@ async def test_limits_hold_while_redis_is_unavailable(limited: AuthCluster, valk
 
 
 async def test_every_login_costs_one_hash(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, ops=given.OpsSettings(port=free_port()))
+    cluster = make_cluster(sqlite_url, ops=OpsSettings(port=free_port()))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))
@@ -211,7 +212,7 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
 
     Some logins are rejected, and other requests are served.
     """
-    cluster = make_cluster(sqlite_url, auth=given.AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
+    cluster = make_cluster(sqlite_url, auth=AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))

@@ -17,7 +17,7 @@ from services.auth.service.ports import Admission
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.session import EnsureProfile
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.servers import ValkeyServer
 
 HOME, AWAY = "192.0.2.1", "198.51.100.1"

@@ -15,7 +15,6 @@ from services.auth.store import recoveries
 from services.auth.store.recoveries import NewTicket
 from services.auth.tables import accounts
 from services.auth.tables import recoveries as tickets
-from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.admin import FindUser, ResetPassword, SearchTrail, SetDisabled
 from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount, IdentifierKind, ListLogins
@@ -29,6 +28,8 @@ from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.routes import Ack
 from shared.database import Database
+from shared.settings.accounts import MailSettings, VerificationSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
     ORIGIN,
@@ -144,7 +145,7 @@ async def test_a_ticket_sets_a_new_password_and_ends_every_login(tables_url: str
 
 
 async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(registration=True))
+    cluster = make_cluster(sqlite_url, verification=VerificationSettings(registration=True))
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()
     needed = await pending(edge)
@@ -161,7 +162,7 @@ async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: Ma
 
 async def test_a_verified_login_verifies_the_address(make_cluster: MakeCluster, sqlite_url: str) -> None:
     cluster = make_cluster(
-        sqlite_url, verification=given.VerificationSettings(after_failed_logins=1), limits=given.LimitsSettings()
+        sqlite_url, verification=VerificationSettings(after_failed_logins=1), limits=LimitsSettings()
     )
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()
@@ -209,7 +210,7 @@ async def test_further_requests_fill_no_mailbox_and_void_no_ticket(cluster: Auth
 async def test_requests_of_a_client_are_limited_alike_for_any_identifier(
     make_any: MakeCluster, sqlite_url: str
 ) -> None:
-    cluster = make_any(sqlite_url, limits=given.LimitsSettings(mails_per_address=2))
+    cluster = make_any(sqlite_url, limits=LimitsSettings(mails_per_address=2))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register(EMAIL)
@@ -258,7 +259,7 @@ async def succeeded(works: list[Awaitable[Ack]]) -> int:
 
 
 async def test_a_ticket_expires(make_any: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_any(sqlite_url, verification=given.VerificationSettings(time_limit_seconds=1.5))
+    cluster = make_any(sqlite_url, verification=VerificationSettings(time_limit_seconds=1.5))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register(EMAIL)
@@ -324,8 +325,8 @@ async def test_a_disabled_or_deleted_account_is_not_recovered(cluster: AuthClust
 
 
 async def test_a_recovery_forgets_failed_logins(make_any: MakeCluster, sqlite_url: str) -> None:
-    verification = given.VerificationSettings(after_failed_logins=3)
-    cluster = make_any(sqlite_url, limits=given.LimitsSettings(), verification=verification)
+    verification = VerificationSettings(after_failed_logins=3)
+    cluster = make_any(sqlite_url, limits=LimitsSettings(), verification=verification)
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register(EMAIL)
@@ -348,7 +349,7 @@ async def test_hashes_alone_are_stored(cluster: AuthCluster, edge: EdgeProbe) ->
 async def test_without_mails_a_request_gets_a_clear_error(
     make_any: MakeCluster, sqlite_url: str, tmp_path: Path, section: str, more: dict[str, Any]
 ) -> None:
-    sections = {"auth": cheap_auth(tmp_path / "keys"), "mail": given.MailSettings()}
+    sections = {"auth": cheap_auth(tmp_path / "keys"), "mail": MailSettings()}
     cluster = make_any(sqlite_url, **{section: sections[section].model_copy(update=more)})
     cluster.start_auth()
     edge = await cluster.edge()

@@ -2,12 +2,12 @@
 
 import pytest
 
-from shared import settings as given
 from shared.contract.admin import SearchTrail
 from shared.contract.auth import ListLogins
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.contract.made import ExportLogins
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import ELSEWHERE, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
@@ -33,7 +33,7 @@ async def test_an_account_gets_its_own_data_and_no_secret(tables_url: str, make_
 
 
 async def test_exports_are_limited_for_each_account(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(exports_per_account=2))
+    cluster = make_cluster(sqlite_url, limits=LimitsSettings(exports_per_account=2))
     cluster.start_auth()
     edge = await cluster.edge()
     ann, bob = await edge.register(EMAIL), await edge.register("bob@example.org")

@@ -12,7 +12,6 @@ import pytest
 
 from services.auth import domain
 from services.auth.store import accounts
-from shared import settings as given
 from shared.contract.auth import Authenticated, DeleteAccount, GetKeys, IdentifierKind, ListRevocations
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, RequestError
@@ -21,6 +20,7 @@ from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover, SetSecurity
 from shared.contract.routes import Ack
 from shared.database import Database
+from shared.settings.limits import LimitsSettings
 from shared.tokens import Claims, Verifier
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.cluster import (
@@ -88,7 +88,7 @@ async def test_every_failed_recovery_gets_the_same_reply_and_costs_one_hash(
 
 
 async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings())
+    cluster = make_cluster(sqlite_url, limits=LimitsSettings())
     cluster.start_auth()
     edge = await cluster.edge()
     await register_ann(edge)
@@ -184,7 +184,7 @@ async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_ide
     make_cluster: MakeCluster, sqlite_url: str
 ) -> None:
     """The reply does not show that the identifiers belong to the same account. Logins are not blocked."""
-    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(failed_recoveries_per_account=2))
+    cluster = make_cluster(sqlite_url, limits=LimitsSettings(failed_recoveries_per_account=2))
     cluster.start_auth()
     edge = await cluster.edge()
     await register_ann(edge)

@@ -19,7 +19,6 @@ from services.auth.domain import digest
 from services.auth.store import recoveries
 from services.auth.store.recoveries import NewTicket
 from services.auth.tables import AuthBase, requests
-from shared import settings as given
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract import subjects as on
@@ -76,7 +75,9 @@ from shared.contract.routes import Route
 from shared.database import Database
 from shared.request_nonce import request_nonce
 from shared.run_once import NONCE_USED
-from shared.settings import IrcSettings
+from shared.settings.accounts import VerificationSettings
+from shared.settings.edge import IrcSettings
+from shared.settings.servers import OpsSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, plain, registration, rejection
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
@@ -320,11 +321,11 @@ async def users(make_cluster: MakeCluster, tables_url: str, database: Database, 
     """Users of a cluster with two replicas of auth."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
     cluster = make_cluster(
-        tables_url, auth=auth, verification=given.VerificationSettings(after_failed_logins=1),
+        tables_url, auth=auth, verification=VerificationSettings(after_failed_logins=1),
         irc=IrcSettings(guests=True),
     )  # fmt: skip
     cluster.start_auth()
-    cluster.settings = cluster.settings.model_copy(update={"ops": given.OpsSettings(port=free_port())})
+    cluster.settings = cluster.settings.model_copy(update={"ops": OpsSettings(port=free_port())})
     cluster.start_auth()
     edge = await cluster.edge()
     buses = {"edge": edge.bus, "admin": await cluster.operator(), "session": (await cluster.session()).bus}

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared import settings as given
 from shared.contract.auth import (
     Authenticated,
     ChangePassword,
@@ -24,6 +23,7 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.routes import Ack
 from shared.contract.subjects import END_USER_LOGIN, LIST_USER_LOGINS
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
     ORIGIN,
@@ -167,7 +167,7 @@ async def test_an_unacceptable_new_password(
     make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path, new: Secret
 ) -> None:
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"password_min_characters": 6})
-    cluster = make_cluster(sqlite_url, auth=auth, limits=given.LimitsSettings(rates=False))
+    cluster = make_cluster(sqlite_url, auth=auth, limits=LimitsSettings(rates=False))
     cluster.start_auth()
     edge = await cluster.edge()
     made = await edge.register(EMAIL)

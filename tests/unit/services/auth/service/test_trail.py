@@ -36,7 +36,7 @@ from shared.contract.ids import AccountId
 from shared.contract.recovery import Recover, SetSecurity
 from shared.contract.subjects import DELETE_USER
 from shared.database import Database
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, plain, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from services.auth import verifiers
-from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.auth import (
     Authenticated,
@@ -28,6 +27,9 @@ from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.routes import Ack
 from shared.contract.subjects import MAIL_DIGEST
+from shared.settings.accounts import MailSettings, VerificationSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -44,8 +46,8 @@ from tests.unit.services.auth.conftest import MakeCluster, MakeSmtpServer
 
 ANN = "ann@example.org"
 BASE = "http://chat.example:8080"
-VERIFY = given.VerificationSettings(registration=True)
-AFTER_THREE = given.VerificationSettings(after_failed_logins=3)
+VERIFY = VerificationSettings(registration=True)
+AFTER_THREE = VerificationSettings(after_failed_logins=3)
 
 
 def link_in(mail: str) -> str:
@@ -142,7 +144,7 @@ async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCl
 
 
 async def test_after_the_time_limit_a_new_verification_is_needed(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    short = given.VerificationSettings(registration=True, time_limit_seconds=1.0)
+    short = VerificationSettings(registration=True, time_limit_seconds=1.0)
     cluster = make_cluster(sqlite_url, verification=short)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -169,7 +171,7 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_is_valid(
 
 
 async def test_mails_requested_from_one_address_are_limited(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VERIFY, limits=given.LimitsSettings(mails_per_address=2))
+    cluster = make_cluster(sqlite_url, verification=VERIFY, limits=LimitsSettings(mails_per_address=2))
     cluster.start_auth()
     edge = await cluster.edge()
     tickets = [(await pending(edge, f"{name}@example.org")).ticket for name in ("ann", "bob", "cem")]
@@ -246,7 +248,7 @@ async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster
 
     Another person may have the password, and may have made the failed attempts.
     """
-    cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(after_failed_logins=1))
+    cluster = make_cluster(sqlite_url, verification=VerificationSettings(after_failed_logins=1))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register(ANN)
@@ -278,7 +280,7 @@ async def test_an_account_without_an_email_address_needs_no_verification(
 
 
 async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    both = given.VerificationSettings(registration=True, after_failed_logins=1)
+    both = VerificationSettings(registration=True, after_failed_logins=1)
     cluster = make_cluster(sqlite_url, verification=both)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -297,7 +299,7 @@ async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeClu
 
 
 async def test_links_start_with_the_public_url_of_the_settings(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VERIFY, edge=given.EdgeSettings(public_url=f"{BASE}/"))
+    cluster = make_cluster(sqlite_url, verification=VERIFY, edge=EdgeSettings(public_url=f"{BASE}/"))
     cluster.start_auth()
     edge = await cluster.edge()
     needed = await pending(edge)
@@ -311,9 +313,7 @@ async def test_mail_waits_for_a_server_that_is_down(
     make_cluster: MakeCluster, sqlite_url: str, make_smtp_server: MakeSmtpServer, tmp_path: Path
 ) -> None:
     server = make_smtp_server()
-    smtp = given.MailSettings(
-        smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", outbox=tmp_path / "outbox"
-    )
+    smtp = MailSettings(smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", outbox=tmp_path / "outbox")
     cluster = make_cluster(sqlite_url, verification=VERIFY, mail=smtp)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -344,7 +344,7 @@ async def test_a_user_does_not_wait_for_the_digests_of_others(
 
     monkeypatch.setattr(server, "handle_DATA", hold)
     await server.start()
-    smtp = given.MailSettings(
+    smtp = MailSettings(
         smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", smtp_timeout_seconds=2 * WAIT_SECONDS
     )
     cluster = make_cluster(sqlite_url, verification=VERIFY, mail=smtp)

@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.certificates import ensure_authority
 from services.cli.doctor.command import certificate, trusted_proxies
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 HTTPS = "https://chat.example"
 

@@ -12,7 +12,7 @@ from local.ports import free_port
 from services.cli.overview.server import DashboardServer
 from services.cli.overview.system_view import Target
 from shared.dashboard.panels import Dashboard
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 from tests.unit.shared.test_ops import serving
 
 _LARGEST_BYTES = 20_000

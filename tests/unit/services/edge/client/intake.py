@@ -12,7 +12,8 @@ from services.edge.rate_limit import AccountRequests
 from shared.contract.auth import Authenticated
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.edge_client import FakeSocket
 from tests.unit.services.edge.json_dialect import JsonDialect, frame
 

@@ -9,7 +9,7 @@ from services.edge.client.connection import CloseConnection, Phase
 from services.edge.client.inbox import NOT_LOGGED_IN, WAITED, PostBatch, RejectedFrame, Work
 from services.edge.dialects.base import LocalReply
 from services.edge.rate_limit import AccountRequests
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
 from tests.unit.services.edge.json_dialect import frame
 

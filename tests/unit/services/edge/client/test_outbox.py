@@ -11,7 +11,7 @@ from services.edge.confirmations.confirmation import DeliveryConfirmation
 from services.edge.dialects.base import ConnectionInfo
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.edge_client import FakeSocket
 from tests.unit.services.edge.json_dialect import JsonDialect, frame
 

@@ -10,7 +10,7 @@ from services.edge.client.connection import CloseConnection
 from services.edge.client.inbox import TOO_FAST, WAITED
 from services.edge.rate_limit import AccountRequests
 from shared.contract.errors import ErrorCode
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
 from tests.unit.services.edge.json_dialect import frame
 

@@ -22,7 +22,8 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import Message, ProfileSummary, Role
 from shared.presence.store import Presence
-from shared.settings import LimitsSettings, RedisSettings
+from shared.settings.limits import LimitsSettings
+from shared.settings.servers import RedisSettings
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, silent_announcer
 
 ALICE, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)

@@ -19,7 +19,7 @@ from shared.contract.auth import Authenticated, Entrance, IdentifierKind, Login
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.vectors import (
     ANSWERS,

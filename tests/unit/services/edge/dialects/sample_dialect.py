@@ -35,7 +35,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import MembershipRequested, RequestMembership
 from shared.contract.model import ChatKind, Text
 from shared.contract.session import ChatView, GetChat
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 _LINE = re.compile(r"(?::\S+ +)?(?P<command>[A-Za-z]+)(?P<words>(?: +[^ :]\S*)*)(?: +:(?P<text>.*))? *")
 _PASSWORD = re.compile(r"(?P<before>\s*(?::\S+ +)?PASS +:?)(?P<password>.*)", re.IGNORECASE | re.DOTALL)

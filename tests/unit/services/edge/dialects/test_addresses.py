@@ -4,7 +4,7 @@ from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar, 
 from services.edge.dialects.base import DecodeError
 from services.edge.identicons import avatar_hash
 from shared.contract.errors import ErrorCode
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 BASE = "http://chat.example:8080"
 MEDIA = "/media/00112233445566778899aabbccddeeff"

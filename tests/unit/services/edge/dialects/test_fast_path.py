@@ -16,7 +16,7 @@ from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import cases, connect, each_dialect, log_in, only_request
 

@@ -11,7 +11,7 @@ from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId, decode_as, integer, read_object
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.errors import ErrorCode
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 LIMITS = LimitsSettings()
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))

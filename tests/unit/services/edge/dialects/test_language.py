@@ -14,7 +14,7 @@ from shared.contract.body import RECALLED_BODY, unpack
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import File, Image, Media, Message, ProfileSummary, Text
 from shared.setting_types import Language
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import log_in
 

@@ -16,7 +16,7 @@ from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 
 @pytest.mark.parametrize("frame", [

@@ -14,7 +14,7 @@ from services.edge.dialects.registry import Entry
 from shared.contract.body import pack_segments
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in, requests_of
 from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 

@@ -11,7 +11,7 @@ from services.edge.client.inbox import WAITED
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect
 from services.edge.dialects.native import Native
 from services.edge.dialects.pipe import Pipe
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 DEEP = "[" * 40 + "]" * 40
 HOSTILE = {

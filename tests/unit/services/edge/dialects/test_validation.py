@@ -6,7 +6,7 @@ from services.edge.dialects import validation
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 from shared.contract.model import Emoji, Segment, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 LIMITS = LimitsSettings()
 Naming = Callable[[str, LimitsSettings], str]

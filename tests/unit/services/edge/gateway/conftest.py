@@ -8,7 +8,8 @@ import uvloop
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 

@@ -18,7 +18,7 @@ from services.edge.gateway.framing import (
     ParsedFrame,
     ProtocolViolation,
 )
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import RawPeer, masked

@@ -14,7 +14,8 @@ from websockets.asyncio.client import connect
 from services.edge.canonical.transport import Handshake, Reject
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.gateway.conftest import Start, serve_hello
 from tests.unit.services.edge.gateway.raw import CLOSE, PING, PONG, TEXT, RawPeer, closing, masked, request
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint

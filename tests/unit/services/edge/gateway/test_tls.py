@@ -22,7 +22,8 @@ from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
 from services.edge.metrics import EdgeMetrics
 from shared.errors import StartupError
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request

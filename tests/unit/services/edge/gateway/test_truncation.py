@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.edge.canonical.frames import Binary
 from services.edge.gateway import Gateway
 from services.edge.gateway.framing import FrameTruncator
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
 from tests.unit.services.edge.gateway.raw import BINARY, CONTINUATION, PING, PONG, TEXT, RawPeer, masked
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint

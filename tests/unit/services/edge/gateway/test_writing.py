@@ -18,7 +18,7 @@ from services.edge.gateway.framing import frame_bytes
 from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.socket_options import descriptor
 from services.edge.gateway.websocket import _MAX_WRITERS, WebSocket, WriteBatch
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.sockets import reset_on_close
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import TEXT, RawPeer

@@ -12,7 +12,7 @@ from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.handlers.dispatcher import TracedHandler
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import TracingSettings
+from shared.settings.servers import TracingSettings
 from shared.telemetry import new_trace, trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector

@@ -31,7 +31,9 @@ from services.edge.media.quota import MediaQuota
 from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
 from shared.setting_types import Language
-from shared.settings import EdgeSettings, LimitsSettings, Settings
+from shared.settings import Settings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 from tests.unit.services.edge.http.conftest import FakeCounters, FakeLinks, FakeWebhooks

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.edge.http.chat_client import ChatClient
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 
 SCRIPT = "assets/main-0A1B2C3D.js"
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.edge.http.first_page import FirstPage
 from services.edge.http.web_files import WebFiles
-from shared.settings import EdgeSettings
+from shared.settings.edge import EdgeSettings
 from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
 from tests.unit.services.edge.http.conftest import FakeLinks
 from tests.unit.services.edge.http.http_client import HttpReply, fetch

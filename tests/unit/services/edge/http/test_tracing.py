@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.edge.http.app import TracedHttp, span_name
-from shared.settings import TracingSettings
+from shared.settings.servers import TracingSettings
 from shared.telemetry import trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector

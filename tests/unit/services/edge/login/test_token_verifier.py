@@ -15,7 +15,7 @@ from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Keys, Revocation
 from shared.contract.bots import TokenScope
 from shared.contract.ids import AccountId
-from shared.settings import AuthSettings
+from shared.settings.accounts import AuthSettings
 from shared.tokens import BadToken
 from tests.support.servers import NatsServer
 

@@ -10,7 +10,8 @@ from services.edge.media.bucket import BucketStore
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import EdgeMetrics
-from shared.settings import MediaSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MediaSettings
 from tests.support.servers import S3Server
 
 LIMIT = 10_000_000

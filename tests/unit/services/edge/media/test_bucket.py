@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from local.ports import free_port
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode
-from shared.settings import MediaSettings
+from shared.settings.messages import MediaSettings
 from tests.unit.services.edge.media.test_service import MISSING, content, error_code
 
 

@@ -14,7 +14,7 @@ import pytest
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode, RequestError
 from shared.errors import StartupError
-from shared.settings import MediaSettings
+from shared.settings.messages import MediaSettings
 from tests.unit.services.edge.media.conftest import TIMEOUT_SECONDS, OpenMedia
 from tests.unit.services.edge.media.test_service import PNG, content, error_code, store
 

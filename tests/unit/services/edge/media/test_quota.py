@@ -15,7 +15,8 @@ from services.edge.media.quota import MediaCounters, MediaQuota
 from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
-from shared.settings import MediaSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MediaSettings
 from tests.support.servers import ValkeyServer
 
 ALICE, BOB = AccountId(7), AccountId(8)

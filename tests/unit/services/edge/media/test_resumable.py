@@ -20,7 +20,8 @@ from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
-from shared.settings import MediaSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import MediaSettings
 from tests.unit.services.edge.media.test_service import PNG, content, error_code
 
 ALICE, BOB = AccountId(7), AccountId(8)

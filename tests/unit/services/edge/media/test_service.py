@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Media
-from shared.settings import MediaSettings
+from shared.settings.messages import MediaSettings
 from tests.unit.services.edge.media.conftest import LIMIT, TIMEOUT_SECONDS, OpenMedia
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000

@@ -17,7 +17,7 @@ from shared.clock import now_ms
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId
 from shared.contract.model import Image, Media
-from shared.settings import MediaSettings
+from shared.settings.messages import MediaSettings
 from tests.unit.services.edge.media.test_service import PNG, content, store
 
 ALICE = AccountId(7)

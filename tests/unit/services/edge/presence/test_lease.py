@@ -25,7 +25,8 @@ from shared.contract.edge import DeliveryBatch, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
 from shared.presence.scripts import Command
 from shared.presence.store import Presence
-from shared.settings import LimitsSettings, RedisSettings
+from shared.settings.limits import LimitsSettings
+from shared.settings.servers import RedisSettings
 from tests.support.proxy import TcpProxy
 from tests.support.servers import ValkeyServer
 from tests.support.waiting import WAIT_SECONDS

@@ -15,7 +15,7 @@ from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence.store import Presence
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.servers import ValkeyServer
 
 HERE, THERE = NodeId("here"), NodeId("there")

@@ -11,7 +11,8 @@ from services.cli.record_file import Record, read
 from services.cli.replay import Player
 from services.edge.gateway import Gateway
 from shared.contract.records import StartRecording
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.recording.test_recorder import operator, wanted
 from tests.unit.services.edge.test_another_dialect import WebSocketClient, no_http

@@ -23,7 +23,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.presence.store import Presence, PresenceSnapshot
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.message.environment import sole_leadership
 

@@ -14,7 +14,7 @@ from shared.bus.client import Bus
 from shared.contract.edge import Heartbeat
 from shared.contract.message import GetHeads, Heads
 from shared.partitions import STOPPING
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from shared.telemetry import new_registry
 from tests.support.servers import NatsServer
 

@@ -25,7 +25,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import Text
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.unit.services.message.service.test_posting import (
     ANN,
     BAD_ACCOUNT,

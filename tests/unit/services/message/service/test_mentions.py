@@ -9,7 +9,7 @@ from shared.contract.model import Mention, RichSegment, Text
 from shared.contract.resume import Resume
 from shared.contract.session import ChatEntry
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.unit.services.message.service.test_queries import ANN, BOB, HALL, ROOM, QueryHarness
 
 CLEO = AccountId(0xFFFE72)

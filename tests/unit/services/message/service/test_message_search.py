@@ -9,7 +9,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import Role
 from shared.contract.session import Member
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.unit.services.message.service.test_queries import ANN, BOB, CEM, LOFT, ROOM, QueryHarness
 
 

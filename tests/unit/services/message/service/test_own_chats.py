@@ -11,7 +11,7 @@ from shared.contract.receipts import FindReaders, FindReadIndexes, ReadIndex
 from shared.contract.resume import Resume
 from shared.contract.session import ChatEntry
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.unit.services.message.service.test_queries import ANN, BOB, CEM, LOFT, ROOM, QueryHarness
 
 

@@ -26,7 +26,8 @@ from shared.contract.model import Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database, DatabaseUnavailable
 from shared.presence.store import Presence, PresenceSnapshot
-from shared.settings import MessageSettings, RedisSettings
+from shared.settings.messages import MessageSettings
+from shared.settings.servers import RedisSettings
 from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import sole_leadership

@@ -10,7 +10,8 @@ from services.message.metrics import MessageMetrics
 from services.message.service.posting import PostingBatcher
 from shared.contract.message import PostMessages
 from shared.database import Database
-from shared.settings import MessageSettings, TracingSettings
+from shared.settings.messages import MessageSettings
+from shared.settings.servers import TracingSettings
 from shared.tracing import Span, Tracer
 from tests.support.collector import Collector, Seen
 from tests.unit.services.message.service.test_posting import NODE, BatcherHarness, RecordedReply

@@ -31,7 +31,7 @@ from shared.contract.message import (
 from shared.contract.model import MemberPair, Message, Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.support.statements import executed
 
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))

@@ -10,7 +10,7 @@ from shared.contract.model import Role, Text
 from shared.contract.receipts import FindReaders, FindReadIndexes, Readers, ReadIndex
 from shared.contract.session import Member
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.unit.services.message.service.test_mentions import AT_ANN, AT_BOB, CLEO, post
 from tests.unit.services.message.service.test_queries import ANN, BOB, CEM, HALL, LOFT, ROOM, QueryHarness
 

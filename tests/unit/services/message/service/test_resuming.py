@@ -15,7 +15,7 @@ from shared.contract.model import Emoji, File, Image, Media, Mention, Message, S
 from shared.contract.resume import ChatRevision, LastMessage, Resume, Resumed, ResumedChat
 from shared.contract.session import ChatEntry
 from shared.database import Database
-from shared.settings import MessageSettings
+from shared.settings.messages import MessageSettings
 from tests.support.statements import executed
 from tests.unit.services.message.service.test_queries import ANN, BOB, HALL, LOFT, ROOM, QueryHarness
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, running_service, settings_for
 

@@ -33,7 +33,7 @@ from shared.contract.session import (
     RenameChat,
 )
 from shared.contract.subjects import notify
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, A, B, BusPeers, eventually, rejection
 

@@ -18,7 +18,8 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.own_settings import SetOwnSettings
 from shared.contract.push import MAIL, EndedLogins, FindEndedLogins, SendTestPush, StopMails, Subscribe, mail_login
 from shared.database import Database
-from shared.settings import EdgeSettings, Settings
+from shared.settings import Settings
+from shared.settings.edge import EdgeSettings
 from shared.vapid import make_key
 from tests.unit.services.session.service.test_push_delivery import DELAY_MS, TO_BOB, Notifying
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, rejection

@@ -30,7 +30,9 @@ from shared.contract.webhooks import (
     ReplayOutgoingWebhook,
     WebhookState,
 )
-from shared.settings import LimitsSettings, OutgoingWebhookSettings, Settings
+from shared.settings import Settings
+from shared.settings.limits import LimitsSettings
+from shared.settings.messages import OutgoingWebhookSettings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.waiting import until
 from tests.support.webhook_receiver import Received, WebhookReceiver

@@ -63,7 +63,9 @@ from shared.contract.webhooks import (
 )
 from shared.database import Database
 from shared.run_once import NONCE_USED
-from shared.settings import OpsSettings, OutgoingWebhookSettings, Settings
+from shared.settings import Settings
+from shared.settings.messages import OutgoingWebhookSettings
+from shared.settings.servers import OpsSettings
 from tests.support.databases import empty
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS

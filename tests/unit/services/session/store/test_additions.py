@@ -10,7 +10,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import Member
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, StoreHarness, rejection
 
 FAY = AccountId(6)

@@ -8,7 +8,7 @@ from services.session.store import chats, profiles
 from shared.contract.ids import SYSTEM_ACCOUNT, SYSTEM_UUID, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, Role
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, Member
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, NOW, StoreHarness
 
 UNKNOWN = AccountId(77)

@@ -8,7 +8,7 @@ from services.session.domain import pair_of
 from services.session.store import blocks
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness, rejection
 
 

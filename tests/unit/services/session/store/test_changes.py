@@ -20,7 +20,7 @@ from shared.contract.members import AddMembers, RequestMembership
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import CreateChat, GetMembership, Member
 from shared.database import make_engine
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.support.databases import create_tables
 from tests.unit.services.session.store_harness import NOW, profile_seed
 

@@ -9,7 +9,7 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.members import InvitationLink
 from shared.contract.model import JoinPolicy, Role
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
 LATER = NOW + 60_000

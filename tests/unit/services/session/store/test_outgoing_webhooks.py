@@ -18,7 +18,7 @@ from shared.contract.webhooks import (
     ReplayOutgoingWebhook,
     WebhookState,
 )
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, StoreHarness, rejection
 
 HEAD = 7

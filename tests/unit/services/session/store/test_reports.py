@@ -10,7 +10,7 @@ from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, StoreHarness, rejection
 
 CHAT = ChatId(7)

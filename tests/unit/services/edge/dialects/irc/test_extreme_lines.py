@@ -26,7 +26,7 @@ from shared.contract.session import (
     OpenPrivateChat,
     ReadTime,
 )
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import connect
 from tests.unit.services.edge.dialects.irc.test_reactions import changed
 from tests.unit.services.edge.dialects.irc.test_session import (

@@ -17,7 +17,7 @@ from services.edge.dialects.irc.session import Channel, IrcSession
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 ANN, BOB = AccountId(11), AccountId(12)
 STYLES = [

@@ -15,7 +15,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId
 from shared.contract.metadata import MOST_KEYS, NO_CHAT, ListMetadata, MetadataList, MetadataValue, SetMetadata
 from shared.contract.model import Message, Profile, ProfileSummary, Text
 from shared.contract.session import AccountView, FindHandle, GetAccount, HandleFound
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import connect, log_in
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, IRC, OTHER, OWN, IrcConnection
 

@@ -8,7 +8,7 @@ from services.edge.dialects.base import ConnectionInfo, LocalReply, ServerInfo
 from shared.contract.directory import FindNicks, UsersOfNicks
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.search import SearchMessages, SearchPage
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.irc.test_session import IRC, OTHER, OWN, IrcConnection, shown
 
 SEARCH = "soju.im/search message-tags"

@@ -47,7 +47,8 @@ from shared.contract.session import (
     MarkReadTime,
     ReadTime,
 )
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import LONG_AFTER, connect, frames, log_in
 
 OWN, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)

@@ -13,7 +13,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React, Reactions
 from shared.contract.model import Message, Text
 from shared.emoji import is_one_cluster
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import frames, log_in, requests_of
 from tests.unit.services.edge.dialects.user_texts import HOSTILE
 

@@ -23,7 +23,7 @@ from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
 from services.edge.dialects.native.shapes import Code, ErrorInfo, WhyNot
 from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import AccountId
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.vectors import load
 
 LOGIN = b'{"op":"login","id":1,"identifier":"ann","secret":{"scheme":"plain","value":"x"}}'

@@ -8,7 +8,7 @@ from services.edge.dialects.native import Native
 from services.edge.dialects.native.operations import BY_NAME
 from shared.contract.ids import AccountId
 from shared.contract.routes import Forwarded
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.vectors import load
 
 UNDER_A_NONCE_OF_THE_MESSAGE = {"send", "forward", "edit"}

@@ -16,7 +16,7 @@ from shared.contract.bots import TokenScope
 from shared.contract.ephemeral import ChatRead, Typing
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.vectors import load
 
 USERS = {

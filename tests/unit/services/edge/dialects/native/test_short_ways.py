@@ -16,7 +16,7 @@ from services.edge.dialects.native.messages import SendResult
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import Reactions
 from shared.contract.model import Emoji, Mention, Message, ProfileSummary, Recalled, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 BASE_URL = "http://edge"
 _numbers = st.integers(0, 2**63 - 1)

@@ -19,7 +19,7 @@ from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, File, Image, Media, Message, Segment, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
 ME = AccountId(12)

@@ -16,7 +16,7 @@ from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message, Profile, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL, UNIX_SECONDS
 
 ME, OTHER = AccountId(12), AccountId(34)

@@ -8,7 +8,7 @@ from services.edge.dialects.pipe.decode import request_of
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 
 ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 LIMITS = LimitsSettings(message_text_bytes=2**18, text_frame_bytes=2**18)

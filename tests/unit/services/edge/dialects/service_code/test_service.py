@@ -15,7 +15,7 @@ from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import RequestMembership
-from shared.settings import LimitsSettings
+from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
 ME, OTHER = AccountId(12), AccountId(34)
