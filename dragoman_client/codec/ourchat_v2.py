@@ -137,9 +137,6 @@ class OurChatV2Codec(Codec):
         frame = {"code": 1, "session_id": str(chat), "request_values": values}
         return ClientRequest(encode(frame), ReplyKind.CHAT_DETAILS)
 
-    def request_status(self) -> ClientRequest:
-        return ClientRequest(encode({"code": 12}), ReplyKind.STATUS)
-
     def request_verification(self) -> ClientRequest:
         return ClientRequest(encode({"code": 14}), None)
 

@@ -27,9 +27,8 @@ from local.supervisor import Child, CrashLoop, Program
 from local.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from services.cli.control import ControlServer
 from services.cli.databases import check_together, make_together
-from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.overview.system_view import Target
-from services.cli.streams import NotReachable, provision
+from services.cli.streams import JetStreamMonitor, NotReachable, provision
 from shared.contract.supervision import MessageTimes
 from shared.errors import StartupError
 from shared.process import cancel_on

@@ -65,7 +65,7 @@ class PcClientProfile(PlainProfile):
     silent_seconds = 1.2
 
     async def before_login(self, connection: RecordedConnection) -> None:
-        await connection.request(V2.request_status())
+        await connection.request(ClientRequest(b'{"code":12}', ReplyKind.STATUS))
 
     def login(self, account: ClientAccount) -> ClientRequest:
         return V2.login(ClientAccount(email=account.email, secret=account.secret))

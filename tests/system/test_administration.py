@@ -58,7 +58,7 @@ def test_a_chat_and_its_members_are_shown(system: Cluster, couple: tuple[V2User,
     one.post(session, "hello")
     shown = json.loads(admin(system, "chat", "show", str(session), "--json"))
     assert (shown["chat"]["owner"], shown["members"], shown["messages"]) == (one.account.number, 2, 1)
-    assert f"owner     {one.account.number}\n" in admin(system, "chat", "show", str(session))
+    assert f"owner     {one.account.number:010d}\n" in admin(system, "chat", "show", str(session))
     members = json.loads(admin(system, "chat", "members", str(session), "--json"))
     assert [(member["account"], member["nickname"], member["role"]) for member in members] == [
         (one.account.number, one.account.name, "owner"),

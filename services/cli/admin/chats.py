@@ -44,7 +44,7 @@ def _chat_text(found: ChatState) -> str:
             ("handle", one.handle and f"#{one.handle}"),
             ("kind", one.kind.value),
             ("joining", one.join_policy.value),
-            ("owner", one.owner or "-"),
+            ("owner", format.account(one.owner)),
             ("members", found.members),
             ("messages", found.messages),
             ("created", format.moment(one.created)),

@@ -1,7 +1,6 @@
 """`dragoman admin user export`: all stored data of one account except its secrets, for a user who requests this
 data."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from local.credentials import write_private
 from local.options import unwritable
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
+from services.cli.admin.trail import search_trail
 from shared.clock import now_ms
 from shared.contract.admin import Act, ListOwnReports, OwnReport, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
@@ -97,17 +97,6 @@ async def export(client: AdminClient, user: UserView) -> Export:
     place = now_ms(), user, profile, nick, view.friends or [], requests, chats
     of_account = made.hooks, made.links, made.bots, settings, subscriptions, metadata
     return Export(*place, logins, acts, reports, *of_account)
-
-
-async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:
-    """Fetch all pages of the trail, newest first. Raises RequestError."""
-    more = True
-    while more:
-        page = await client.send(wanted)
-        for act in page.acts:
-            yield act
-            wanted.before = act.number
-        more = page.more
 
 
 async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:

@@ -1,6 +1,6 @@
 """`dragoman admin audit` searches the audit trail."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -9,7 +9,6 @@ from local.options import OperatorError
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.command import json_option, prints
-from services.cli.admin.export import search_trail
 from shared.contract.admin import Act, SearchTrail
 from shared.contract.ids import NO_ACCOUNT, AccountId
 
@@ -22,6 +21,17 @@ def day_ms(day: str) -> int:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError as error:
         raise OperatorError(f"{day} is not a date", "Write it as 2026-01-31") from error
+
+
+async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:
+    """Fetch all pages of the trail, newest first. Raises RequestError."""
+    more = True
+    while more:
+        page = await client.send(wanted)
+        for act in page.acts:
+            yield act
+            wanted.before = act.number
+        more = page.more
 
 
 def _text(found: Sequence[Act]) -> str:

@@ -60,10 +60,6 @@ class WebFiles:
     def __init__(self, directory: Path = FIRST_PAGE, root: str = "/web/", pages: Sequence[str] = ("/",)) -> None:
         self._files = dict(_read(directory, root, pages))
 
-    @property
-    def compressed_bytes(self) -> int:
-        return sum(len(file.compressed) for file, _ in self._files.values())
-
     def find(self, path: str, headers: Mapping[str, str]) -> Response | None:
         if path not in self._files:
             return None

@@ -17,9 +17,6 @@ class PictureSize(NamedTuple):
 
 
 UNKNOWN = PictureSize()
-BEGINNING_BYTES = 256 * 1024
-"""The number of bytes at the beginning of a file that are examined. In photographs, colour profiles and preview
-pictures come before the size."""
 _LARGEST = 65_535
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """The markers that begin a JPEG frame. The frame contains the size."""
