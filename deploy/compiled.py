@@ -4,6 +4,7 @@ standard library.
 `./dev up` starts `python -m deploy.compiled` in the background, and uses the result from the next start on.
 """
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -144,6 +145,7 @@ def _use_little_of_the_processor() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m deploy.compiled", description=__doc__).parse_args()
     _use_little_of_the_processor()
     try:
         build()

@@ -3,6 +3,7 @@
 The build uses the npm of the machine. If there is none, it uses the npm in a wheel of node from the package index.
 """
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -106,6 +107,7 @@ def _run(command: Sequence[str], *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m deploy.web_client", description=__doc__).parse_args()
     try:
         build()
     except Trouble as trouble:

@@ -1,6 +1,8 @@
 """Tests how hot modules are compiled: which modules these are, and how builds run in the background of a checkout."""
 
 import fcntl
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import getsource
@@ -55,6 +57,12 @@ def test_a_build_of_the_present_sources_is_found(builds: list[Path]) -> None:
     compiled.build()
     assert compiled.find() is not None
     assert len(builds) == 1
+
+
+@pytest.mark.parametrize("module", ["deploy.compiled", "deploy.web_client"])
+def test_help_builds_nothing(module: str) -> None:
+    shown = subprocess.check_output([sys.executable, "-m", module, "--help"], cwd=ROOT, text=True)
+    assert shown.startswith(f"usage: python -m {module}")
 
 
 def test_two_builds_do_not_run_at_once(cache: Path, builds: list[Path]) -> None:
