@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.mail_outbox import MailOutbox
-from services.session.adapters.outgoing_webhooks import DeadWebhooks, HttpWebhookPoster
+from services.session.adapters.outgoing import DeadWebhooks, HttpWebhookPoster, MailOutbox
 from services.session.adapters.push import HttpPushSender
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics

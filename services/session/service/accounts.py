@@ -9,7 +9,7 @@ from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
 from services.session.service.memberships import Memberships, notifications_of
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import Connection, account_removal, chats, friends, memberships, own_settings, profiles
+from services.session.store import Connection, chats, departures, friends, memberships, own_settings, profiles
 from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import ProfileChanged
@@ -162,12 +162,12 @@ class AccountProfiles:
         """Publishes the versions of all chats that the account left, even when nothing changed, because an earlier
         process may have ended before it published the versions. Raises RequestError when the event must be retried."""
         await self._erase(event.account)
-        versions = await self._database.read(account_removal.left_versions, event.account)
+        versions = await self._database.read(departures.left_versions, event.account)
         await self._notifier.publish_or_raise(versions)
 
     async def unfinished_deletions(self, accounts: list[AccountId]) -> list[AccountId]:
         """Of these accounts, the deleted ones whose data is not erased completely."""
-        return await self._database.read(account_removal.unfinished_deletions, accounts)
+        return await self._database.read(departures.unfinished_deletions, accounts)
 
     async def _erase(self, account: AccountId, reason: str = "") -> None:
         """Erase the account's data. A repetition continues an interrupted erasure."""
@@ -175,18 +175,18 @@ class AccountProfiles:
         former = await self._database.read(profiles.summaries_of, [account], brief=True)
         if await self._database.write(profiles.erase_profile, account, str(uuid.uuid4()), now_ms()):
             self._metrics.erased.inc()
-        await self._database.write(account_removal.name_groups_again, account, self._default_name, now_ms())
+        await self._database.write(departures.name_groups_again, account, self._default_name, now_ms())
         while left := await self._leave_batch(account, reason, former):
             self._metrics.memberships_ended.inc(left)
         while await self._database.write(friends.end_friendships, account, now_ms()):
             pass
-        for remove in account_removal.REMOVALS:
+        for remove in departures.REMOVALS:
             await self._database.write(remove, account)
 
     async def _leave_batch(self, account: AccountId, reason: str, former: dict[AccountId, ProfileSummary]) -> int:
         """Make the account leave some of its chats in one transaction. Returns the number of these chats; 0 if the
         account was in no chat."""
-        left = await self._database.write(account_removal.leave_chats, account, now_ms(), self._broadcast_members)
+        left = await self._database.write(departures.leave_chats, account, now_ms(), self._broadcast_members)
         notifications = [
             notification for one in left for notification in notifications_of(account, one, account, reason, former)
         ]

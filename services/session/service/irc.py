@@ -3,8 +3,8 @@ metadata, the search for users and groups, and happenings, which are joins, depa
 
 from services.session import domain, list_limits
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import admission, directory, happenings, metadata, modes, profiles
-from services.session.store.modes import ChangedModes, InvitedAccount
+from services.session.store import admission, happenings, irc, profiles
+from services.session.store.irc import ChangedModes, InvitedAccount
 from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.directory import FindByMask, FindNicks, GroupList, ListGroups, UsersOfNicks
@@ -46,7 +46,7 @@ class GroupModes:
         list_limits.check_batch_size(request.changes, _CHANGES, "changes")
         for one in request.changes:
             domain.check_characters("text", one.text, _MASK_CHARACTERS)
-        change = once(modes.change_modes, ChangedModes)
+        change = once(irc.change_modes, ChangedModes)
         changed = await self._database.write(change, request, now_ms(), self._broadcast_members, self._server)
         if changed.changes:
             events = [
@@ -64,7 +64,7 @@ class GroupModes:
 
     async def list_masks(self, request: ListMasks) -> MaskList:
         domain.check_in_chat(request)
-        return MaskList(await self._database.read(modes.list_masks, request))
+        return MaskList(await self._database.read(irc.list_masks, request))
 
     async def list_invitations(self, request: ListInvitations) -> InvitedChats:
         domain.check_actor(request.actor)
@@ -74,7 +74,7 @@ class GroupModes:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         now = now_ms()
-        invite = once(modes.invite, InvitedAccount)
+        invite = once(irc.invite, InvitedAccount)
         invited = await self._database.write(invite, request, now + _INVITED_MS, now)
         invitation = Invited(request.chat, request.actor, request.account, invited.name, invited.handle)
         event = ChatRenamed(request.chat, invited.name, request.actor, renamed=False, invited=invitation)
@@ -120,16 +120,16 @@ class Directory:
     async def find_nicks(self, request: FindNicks) -> UsersOfNicks:
         domain.check_actor(request.actor)
         list_limits.check_batch_size(request.nicks, _WITH_GROUPS if request.groups else _NICKS, "nicks")
-        return UsersOfNicks(await self._database.read(directory.find_nicks, request))
+        return UsersOfNicks(await self._database.read(irc.find_nicks, request))
 
     async def find_by_mask(self, request: FindByMask) -> UsersOfNicks:
         domain.check_actor(request.actor)
         domain.check_characters("mask", request.mask, _MASK_CHARACTERS)
-        return UsersOfNicks(await self._database.read(directory.find_by_mask, request, self._server))
+        return UsersOfNicks(await self._database.read(irc.find_by_mask, request, self._server))
 
     async def list_groups(self, request: ListGroups) -> GroupList:
         domain.check_actor(request.actor)
-        groups, more = await self._database.read(directory.list_groups, request)
+        groups, more = await self._database.read(irc.list_groups, request)
         return GroupList(list(groups), more)
 
 
@@ -145,7 +145,7 @@ class SubjectMetadata:
     async def list_metadata(self, request: ListMetadata) -> MetadataList:
         _check_owner(request)
         list_limits.check_batch_size(request.keys, _KEYS, "keys")
-        return MetadataList(await self._database.read(metadata.list_values, request))
+        return MetadataList(await self._database.read(irc.list_metadata, request))
 
     async def set_metadata(self, request: SetMetadata) -> MetadataList:
         _check_owner(request)
@@ -154,7 +154,7 @@ class SubjectMetadata:
         if len(request.value.encode()) > MOST_BYTES:
             raise RequestError(ErrorCode.TOO_LARGE, f"a value has at most {MOST_BYTES} bytes", "value")
         domain.check_characters("value", request.value, MOST_BYTES)
-        change = once(metadata.set_value, list[MetadataValue])
+        change = once(irc.set_metadata, list[MetadataValue])
         return MetadataList(await self._database.write(change, request))
 
 

@@ -5,7 +5,7 @@ from services.session.metrics import SessionMetrics
 from services.session.service.memberships import notifications_of
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import moderation, reports
+from services.session.store import moderation
 from services.session.store.moderation import BannedMember, DisbandedChat
 from services.session.store.requests import once
 from shared.clock import now_ms
@@ -44,7 +44,7 @@ class Reports:
         domain.check_in_chat(request)
         domain.check_reason(request.reason)
         message = await self._message(request)
-        if await self._database.write(reports.store, request, message, self._limits, now_ms()):
+        if await self._database.write(moderation.store_report, request, message, self._limits, now_ms()):
             self._metrics.reports.inc()
         return Ack()
 
@@ -58,15 +58,15 @@ class Reports:
 
     async def list_own(self, request: ListOwnReports) -> OwnReports:
         domain.check_actor(request.actor)
-        return OwnReports(await self._database.read(reports.list_of_account, request.actor))
+        return OwnReports(await self._database.read(moderation.list_reports_of, request.actor))
 
     async def list_open(self, request: ListReports) -> ReportPage:
-        page = await self._database.read(reports.list_open, request.after, _PAGE + 1)
+        page = await self._database.read(moderation.list_open_reports, request.after, _PAGE + 1)
         fitting = list_limits.take_fitting(page[:_PAGE], _PAGE_BYTES) or page[:1]
         return ReportPage([*fitting], more=len(fitting) < len(page))
 
     async def close(self, request: CloseReport) -> Ack:
-        await self._database.write(reports.close, request.number)
+        await self._database.write(moderation.close_report, request.number)
         _log.info("operator acts", act="close report", by="admin", report=request.number)
         return Ack()
 

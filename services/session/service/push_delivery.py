@@ -22,14 +22,12 @@ from services.session.push_rules import (
     pause_ms,
     ripe,
 )
-from services.session.service.cpu_share import CpuShare
+from services.session.service.background import CpuShare, repeat
 from services.session.service.mail_digests import MailDigests, MailedChat
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import PUSHES_AT_ONCE, PushFailed, PushMessage, PushResult, PushSender
-from services.session.service.push_batch import TURN_SENDS, PushBatches, ReadyDevice, WaitingPush, recipient
-from services.session.service.push_notes import PushNotes
+from services.session.service.push_batch import TURN_SENDS, PushBatches, PushNotes, ReadyDevice, WaitingPush, recipient
 from services.session.service.push_texts import PushTexts, Shown
-from services.session.service.repeating import repeat
 from services.session.service.subscriptions import PushLogins, notifies
 from services.session.store import push_queue, push_turns, subscriptions
 from services.session.store.push_queue import UNDECIDED, DueChat, NotifyingChat, NotifyingMember

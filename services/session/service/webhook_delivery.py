@@ -12,10 +12,10 @@ from functools import partial
 import msgspec
 
 from services.session.metrics import SessionMetrics
+from services.session.service.background import repeat
 from services.session.service.made import Makers
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import GiveUpWebhook, PostFailed, WebhookPoster
-from services.session.service.repeating import repeat
 from services.session.service.webhook_turns import TurnEnded, WebhookTurn, WebhookTurns
 from services.session.store import outgoing_webhooks, profiles
 from services.session.store.outgoing_webhooks import LeasedWebhook

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY, pair_of
 from services.session.store import (
-    account_removal,
     blocks,
     chats,
     departures,
@@ -126,7 +125,7 @@ class StoreHarness:
 
     async def remove_data(self, account: AccountId) -> None:
         """Delete the data of a deleted account, except its profile, memberships and friendships."""
-        for remove in account_removal.REMOVALS:
+        for remove in departures.REMOVALS:
             await self.database.write(remove, account)
 
     # Memberships
@@ -301,7 +300,7 @@ class StoreHarness:
 
     async def leave_chats(self, account: AccountId, broadcast_from: int = 512) -> list[LeftChat]:
         return await self.database.write(
-            partial(account_removal.leave_chats, account=account, now=self.now, broadcast_from=broadcast_from)
+            partial(departures.leave_chats, account=account, now=self.now, broadcast_from=broadcast_from)
         )
 
     async def leave_all_chats(self, account: AccountId) -> list[LeftChat]:

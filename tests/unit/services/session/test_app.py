@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from services.session.adapters import edge_notifier
 from services.session.app import serve
 from services.session.service import message_reader
-from services.session.store import account_removal, profiles
+from services.session.store import departures, profiles
 from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
 from shared.clock import now_ms
@@ -205,7 +205,7 @@ async def test_deletion_interrupted_before_publishing_is_published_later(peers: 
             chat = (await peers.create(BOB, actor=ANN)).chat.id
         database = Database(settings.database_url("session"))
         await database.write(partial(profiles.erase_profile, account=ANN, uuid="x", now=now_ms()))
-        await database.write(partial(account_removal.leave_chats, account=ANN, now=now_ms(), broadcast_from=9))
+        await database.write(partial(departures.leave_chats, account=ANN, now=now_ms(), broadcast_from=9))
         await database.close()
         await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
         assert await peers.version(chat) == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.session.service import push_delivery, push_notes
+from services.session.service import push_batch, push_delivery
 from services.session.service.mail_digests import MailLinks
 from services.session.service.ports import PushFailed, PushResult
 from services.session.service.subscriptions import PushLogins, Subscriptions
@@ -180,7 +180,7 @@ async def test_a_process_that_is_killed_after_it_has_mailed_mails_nothing_twice(
     await mailing.post(team)
     with monkeypatch.context() as patched:
         patched.setattr(push_turns, "note_turns", _killed)
-        patched.setattr(push_notes, "_NOTE_SECONDS", 0)
+        patched.setattr(push_batch, "_NOTE_SECONDS", 0)
         assert len(await mailing.wait(2 * _PAUSE_MS)) == 1
     assert await mailing.wait(80_000) == []
     services = mailing.notifying.services

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.session.domain import LOBBY
-from services.session.store import account_removal, chats, memberships, profiles
+from services.session.store import chats, departures, memberships, profiles
 from services.session.tables import chat, friendship, member
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -114,7 +114,7 @@ class MembershipHistories(RuleBasedStateMachine):
     @rule(account=accounts)
     def erase(self, account: AccountId) -> None:
         self.run(partial(profiles.erase_profile, account=account, uuid="gone", now=NOW))
-        self.run(partial(account_removal.leave_chats, account=account, now=NOW, broadcast_from=3))
+        self.run(partial(departures.leave_chats, account=account, now=NOW, broadcast_from=3))
 
     @precondition(lambda self: self.numbers)
     @rule(data=st.data())

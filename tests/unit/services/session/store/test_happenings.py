@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
-from services.session.store import chats, departures, happenings, modes
+from services.session.store import chats, departures, happenings, irc
 from services.session.tables import happening
 from shared.contract.errors import ErrorCode
 from shared.contract.happenings import Happening, HappeningKind, ListHappenings
@@ -58,7 +58,7 @@ async def leave(store: StoreHarness, chat: ChatId, account: AccountId, actor: Ac
 async def test_each_has_a_time_of_its_own(populated: StoreHarness, group: ChatId) -> None:
     first, second = await set_topic(populated, group, "a"), await set_topic(populated, group, "b")
     change = ChangeModes(group, [ModeChange(True, "m"), ModeChange(True, "k", "secret")], ANN)
-    changed = await populated.database.write(modes.change_modes, change, populated.now, _MANY, "irc.example")
+    changed = await populated.database.write(irc.change_modes, change, populated.now, _MANY, "irc.example")
     assert first < second < changed.time
     assert await listed(populated, group) == [
         Happening(first, HappeningKind.TOPIC, ANN, text="a"),

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.session.store import metadata
+from services.session.store import irc
 from services.session.tables import metadata_value
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -15,12 +15,12 @@ async def put(
     store: StoreHarness, actor: AccountId, key: str, value: str, chat: ChatId = NO_CHAT
 ) -> list[MetadataValue]:
     account = NO_ACCOUNT if chat else actor
-    return await store.database.write(metadata.set_value, SetMetadata(key, value, account, chat, actor))
+    return await store.database.write(irc.set_metadata, SetMetadata(key, value, account, chat, actor))
 
 
 async def read(store: StoreHarness, actor: AccountId, request: ListMetadata) -> list[MetadataValue]:
     request.actor = actor
-    return await store.database.read(metadata.list_values, request)
+    return await store.database.read(irc.list_metadata, request)
 
 
 async def test_a_value_is_replaced_and_deleted_and_each_change_is_reported_once(populated: StoreHarness) -> None:

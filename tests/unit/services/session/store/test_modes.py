@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 
 from services.session.domain import ALWAYS
-from services.session.store import chats, directory, masks, modes, profiles
+from services.session.store import chats, irc, masks, profiles
 from services.session.store.departures import LeftChat
+from services.session.store.irc import ChangedModes
 from services.session.store.memberships import StartedJoin, request_membership
-from services.session.store.modes import ChangedModes
 from shared.contract.directory import ListGroups
 from shared.contract.errors import ErrorCode, Reason
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -50,7 +50,7 @@ async def make(store: StoreHarness, handle: str, actor: AccountId = ANN, *others
 async def change(store: StoreHarness, chat: ChatId, actor: AccountId, *changes: str) -> ChangedModes:
     """Changes modes. Each change has the form "+o 2"."""
     made = [ModeChange(text[0] == "+", text[1], text[3:]) for text in changes]
-    return await store.database.write(modes.change_modes, ChangeModes(chat, made, actor), store.now, 1_000, SERVER)
+    return await store.database.write(irc.change_modes, ChangeModes(chat, made, actor), store.now, 1_000, SERVER)
 
 
 async def join(store: StoreHarness, account: AccountId, chat: ChatId, key: str = "") -> object:
@@ -59,7 +59,7 @@ async def join(store: StoreHarness, account: AccountId, chat: ChatId, key: str =
 
 
 async def invite(store: StoreHarness, actor: AccountId, chat: ChatId, account: AccountId) -> None:
-    await store.database.write(modes.invite, Invite(chat, account, actor), LATER, store.now)
+    await store.database.write(irc.invite, Invite(chat, account, actor), LATER, store.now)
 
 
 async def muted(store: StoreHarness, chat: ChatId) -> set[AccountId]:
@@ -101,13 +101,13 @@ async def test_a_handle_is_unique_whatever_its_ascii_case_until_it_is_given_up(p
 async def test_groups_are_listed_by_handle_and_each_page_ends(
     populated: StoreHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory, "_PAGE", 2)
+    monkeypatch.setattr(irc, "_PAGE", 2)
     own = [(await populated.create_group(EVE)).id for _ in range(2)]
     named = [(await make(populated, handle)).id for handle in ("aa", "Bb", "cc")]
     await change(populated, (await make(populated, "dd")).id, ANN, "+s")
-    first, more = await populated.database.read(directory.list_groups, ListGroups(actor=EVE))
+    first, more = await populated.database.read(irc.list_groups, ListGroups(actor=EVE))
     assert ([one.chat.id for one in first], more) == ([*own, *named[:2]], True)
-    second, more = await populated.database.read(directory.list_groups, ListGroups("Bb", EVE))
+    second, more = await populated.database.read(irc.list_groups, ListGroups("Bb", EVE))
     assert ([one.chat.id for one in second], more) == ([named[2]], False)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from services.session.store import reports
+from services.session.store import moderation
 from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -20,19 +20,21 @@ async def report(store: StoreHarness, reporter: AccountId, index: int, reason: s
     request = ReportMessage(CHAT, index, reason, reporter)
     message = Message(CHAT, index, MessageId(100 + index), CEM, NOW - 1, b"body", Nonce(index))
     limits = LimitsSettings(reports_per_account=most)
-    return await store.database.write(partial(reports.store, request=request, message=message, limits=limits, now=NOW))
+    return await store.database.write(
+        partial(moderation.store_report, request=request, message=message, limits=limits, now=NOW)
+    )
 
 
 async def listed(store: StoreHarness, after: int = 0, count: int = 10) -> list[Report]:
-    return await store.database.read(partial(reports.list_open, after=after, count=count))
+    return await store.database.read(partial(moderation.list_open_reports, after=after, count=count))
 
 
 async def own(store: StoreHarness, reporter: AccountId) -> list[OwnReport]:
-    return await store.database.read(partial(reports.list_of_account, reporter=reporter))
+    return await store.database.read(partial(moderation.list_reports_of, reporter=reporter))
 
 
 async def close(store: StoreHarness, number: int) -> None:
-    await store.database.write(partial(reports.close, number=number))
+    await store.database.write(partial(moderation.close_report, number=number))
 
 
 async def test_a_report_keeps_the_message_and_the_first_reason(populated: StoreHarness) -> None:

@@ -1,20 +1,27 @@
-"""Changes the settings of a group that IRC calls modes, several in one transaction."""
+"""Settings of groups that IRC calls modes, several in one transaction. Users by their names on IRC, open groups,
+and the metadata of accounts and groups."""
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from msgspec.structs import replace
 
 from services.session import domain
+from services.session.domain import LOBBY, ascii_lower
 from services.session.store import admission, bans, happenings, masks
 from services.session.store.blocks import require_unblocked
 from services.session.store.memberships import increment_version, lock_group, role_in
 from services.session.store.sql import (
+    CHAT,
+    HAS_HANDLE,
+    HAS_NICK,
     IS_MEMBER,
     LockedGroup,
     admins_of,
+    chat_of,
+    insert,
     lock_active,
     members_of,
     parse_int,
@@ -23,21 +30,22 @@ from services.session.store.sql import (
     role_of,
     touch,
 )
-from services.session.tables import chat, member
+from services.session.tables import ascii_lower as folded
+from services.session.tables import chat, member, metadata_value, profile
+from shared.contract.directory import FindByMask, FindNicks, GroupListed, GroupOfUser, ListGroups, UserFound
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import ChangeModes, Invite, ListMasks, Mask, ModeChange
-from shared.contract.model import JoinPolicy, Role
+from shared.contract.metadata import MOST_KEYS, NO_CHAT, ListMetadata, MetadataValue, SetMetadata
+from shared.contract.model import ChatKind, JoinPolicy, Profile, Role
 from shared.contract.session import Member
-from shared.irc_names import full_mask
+from shared.irc_names import full_mask, irc_names
 
 _FLAGS = frozenset("ntsC")
 _MOST_LIMIT = 2**31 - 1
 _KEY = re.compile(r"(?!:)[!-+\--~]{1,23}")
 _MASK = re.compile(r"(?!:)[^\s\x00-\x20\x7f]{1,200}")
 """The forms of a key and of a mask. Each must be one word of a line of IRC."""
-
-
 _ROLES = {"q": Role.OWNER, "o": Role.ADMIN}
 
 
@@ -213,3 +221,145 @@ class _Change:
         row = self._connection.execute(changed.returning(member.c.role, member.c.first_index, member.c.unread_from))
         role, first_index, unread_from = row.one()
         self.roles.append(Member(account, Role(role), first_index, self.version, unread_from or 0))
+
+
+# Users and groups by their names
+
+_NUMBERED = re.compile(r".*\|([0-9]{1,18})")
+_USERS = 500
+_LOOKED_AT = 20_000
+_PAGE = 200
+_PUBLIC = sa.and_(chat.c.join_policy == JoinPolicy.OPEN, ~chat.c.modes.contains("s"), HAS_HANDLE)
+
+
+def find_nicks(connection: sa.Connection, request: FindNicks) -> list[UserFound]:
+    numbers = {nick: int(match[1]) for nick in request.nicks if (match := _NUMBERED.fullmatch(nick))}
+    named = sa.and_(folded(profile.c.nick).in_([ascii_lower(nick) for nick in request.nicks]), HAS_NICK)
+    numbered = sa.and_(profile.c.id.in_(numbers.values()), profile.c.nick == "")
+    rows = connection.execute(sa.select(profile).where(profile.c.deleted.is_(False), sa.or_(named, numbered)))
+    profiles = [Profile(**row) for row in rows.mappings()]
+    by_nick = {ascii_lower(one.nick): one for one in profiles if one.nick}
+    by_number = {one.id: one for one in profiles if not one.nick}
+    found = [by_nick.get(ascii_lower(nick)) or by_number.get(AccountId(numbers.get(nick, 0))) for nick in request.nicks]
+    return [
+        UserFound(one, _groups(connection, one.id, request.actor) if request.groups else ())
+        for one in found
+        if one is not None
+    ]
+
+
+def _groups(connection: sa.Connection, account: AccountId, actor: AccountId) -> tuple[GroupOfUser, ...]:
+    own = sa.select(member.c.chat).where(member.c.account == actor, IS_MEMBER)
+    rows = sa.select(*CHAT, member.c.role, member.c.speaker).join(member, member.c.chat == chat.c.id)
+    rows = rows.where(member.c.account == account, IS_MEMBER, chat.c.kind == ChatKind.GROUP)
+    known = rows.where(sa.or_(chat.c.id.in_(own), _PUBLIC)).order_by(chat.c.id).limit(_PAGE)
+    return tuple(GroupOfUser(chat_of(row._mapping), Role(row.role), row.speaker) for row in connection.execute(known))
+
+
+def find_by_mask(connection: sa.Connection, request: FindByMask, server: str) -> list[UserFound]:
+    own = sa.select(member.c.chat).where(member.c.account == request.actor, member.c.chat != LOBBY, IS_MEMBER)
+    known = sa.select(member.c.account).where(member.c.chat.in_(own), IS_MEMBER).distinct().limit(_LOOKED_AT)
+    rows = connection.execute(sa.select(profile).where(profile.c.id.in_(known)).order_by(profile.c.id))
+    fits = masks.pattern(request.mask).fullmatch
+    profiles = (Profile(**row) for row in rows.mappings())
+    matching = (one for one in profiles if any(fits(ascii_lower(name)) for name in _names(one, server)))
+    return [UserFound(one) for one, _ in zip(matching, range(_USERS), strict=False)]
+
+
+def _names(one: Profile, server: str) -> Iterable[str]:
+    name = irc_names(one.id, one.nickname, one.nick, one.guest, server)
+    return (*name, name.mask, one.signature if one.guest else one.nickname)
+
+
+def list_groups(connection: sa.Connection, request: ListGroups) -> tuple[Sequence[GroupListed], bool]:
+    own = sa.select(member.c.chat).where(member.c.account == request.actor, IS_MEMBER)
+    shown = sa.or_(_PUBLIC, sa.and_(chat.c.id.in_(own), HAS_HANDLE))
+    named: sa.Select[Any] = sa.select(*CHAT, chat.c.size).where(chat.c.kind == ChatKind.GROUP, shown)
+    after, unnamed = ascii_lower(request.after), []
+    if not after:
+        unlisted = sa.select(*CHAT, chat.c.size).where(chat.c.id.in_(own), chat.c.kind == ChatKind.GROUP)
+        unnamed = list(connection.execute(unlisted.where(chat.c.handle == "").order_by(chat.c.id).limit(_PAGE)))
+    order = folded(chat.c.handle)
+    rows = connection.execute(named.where(order > after).order_by(order).limit(_PAGE + 1)).all()
+    listed = [GroupListed(chat_of(row._mapping), row.size) for row in (*unnamed, *rows[:_PAGE])]
+    return listed, len(rows) > _PAGE
+
+
+# Metadata
+
+_MOST_LISTED = 500
+_VALUE = metadata_value.c.account, metadata_value.c.chat, metadata_value.c.key, metadata_value.c.value
+
+
+def list_metadata(connection: sa.Connection, request: ListMetadata) -> list[MetadataValue]:
+    """Raises RequestError."""
+    if request.chat:
+        is_member = _check_readable(connection, request.chat, request.actor)
+        owner = _of(NO_ACCOUNT, request.chat)
+    else:
+        is_member, owner = False, _of(request.account, NO_CHAT)
+    found = [_select(owner, request.keys)]
+    if is_member and request.members:
+        members = sa.select(member.c.account).where(member.c.chat == request.chat, IS_MEMBER)
+        found.append(
+            _select(sa.and_(metadata_value.c.account.in_(members), metadata_value.c.chat == NO_CHAT), request.keys)
+        )
+    return [
+        MetadataValue(AccountId(row.account), ChatId(row.chat), row.key, row.value)
+        for one in found
+        for row in connection.execute(one)
+    ]
+
+
+def _select(owner: sa.ColumnElement[bool], keys: tuple[str, ...]) -> sa.Select[int, int, str, str]:
+    rows = sa.select(*_VALUE).where(owner)
+    rows = rows.where(metadata_value.c.key.in_(keys)) if keys else rows
+    return rows.order_by(metadata_value.c.account, metadata_value.c.key).limit(_MOST_LISTED)
+
+
+def _of(account: AccountId, number: ChatId) -> sa.ColumnElement[bool]:
+    return sa.and_(metadata_value.c.account == account, metadata_value.c.chat == number)
+
+
+def _check_readable(connection: sa.Connection, number: ChatId, actor: AccountId) -> bool:
+    """Checks that the actor may read the group's metadata: the actor is a member, or the group can be found and joined.
+    Returns whether the actor is a member. Raises RequestError."""
+    if role_of(connection, number, actor) is not None:
+        return True
+    row = connection.execute(
+        sa.select(chat.c.id).where(
+            chat.c.id == number, chat.c.kind == ChatKind.GROUP, chat.c.join_policy == JoinPolicy.OPEN,
+            chat.c.join_key == "", ~chat.c.modes.contains("s"),
+        )
+    ).first()  # fmt: skip
+    if row is None:
+        raise domain.hidden_error(ErrorCode.FORBIDDEN)
+    return False
+
+
+def set_metadata(connection: sa.Connection, request: SetMetadata) -> list[MetadataValue]:
+    """Sets a value. Returns the values that have changed. Raises RequestError."""
+    if request.chat:
+        group = lock_group(connection, request.chat)
+        domain.check_can_manage(role_of(connection, group.id, request.actor))
+        account = NO_ACCOUNT
+    else:
+        domain.check_own(request.actor, request.account)
+        account = request.account
+        if not lock_active(connection, [account]):
+            raise domain.account_not_found(account)
+    owner = _of(account, request.chat)
+    present = {row.key: row.value for row in connection.execute(_select(owner, ()))}
+    if not request.value:
+        gone = [request.key] if request.key else list(present)
+        connection.execute(sa.delete(metadata_value).where(owner, metadata_value.c.key.in_(gone)))
+        return [MetadataValue(account, request.chat, key, "") for key in gone if key in present]
+    if request.key not in present:
+        domain.check_count(len(present), MOST_KEYS, "at most {} keys", "key")
+    if present.get(request.key) == request.value:
+        return []
+    values = {"account": account, "chat": request.chat, "key": request.key, "value": request.value}
+    insertion = insert(connection, metadata_value).values(values)
+    key = [metadata_value.c.account, metadata_value.c.chat, metadata_value.c.key]
+    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_={"value": request.value}))
+    return [MetadataValue(account, request.chat, request.key, request.value)]

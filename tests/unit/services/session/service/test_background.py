@@ -1,11 +1,35 @@
-"""Background work gets its share of a core, and at least a part of it while other work takes the core."""
+"""Tests steps that a process repeats."""
 
 import asyncio
 
 import pytest
 
-from services.session.service import cpu_share
-from services.session.service.cpu_share import CpuShare
+from services.session.service import background
+from services.session.service.background import CpuShare, repeat
+from tests.support.waiting import WAIT_SECONDS
+
+
+async def test_a_quiet_step_is_repeated_when_it_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(background, "_QUIET_SECONDS", 10 * WAIT_SECONDS)
+    steps: asyncio.Queue[None] = asyncio.Queue()
+
+    async def step() -> bool:
+        steps.put_nowait(None)
+        return False
+
+    stopping, woken = asyncio.Event(), asyncio.Event()
+    repeating_steps = asyncio.create_task(repeat(step, stopping, 0.01, "tests", woken))
+    async with asyncio.timeout(WAIT_SECONDS):
+        await steps.get()
+        for _ in range(3):
+            woken.set()
+            await steps.get()
+    await asyncio.sleep(0.05)
+    assert steps.empty(), "the step is repeated as if it were busy"
+    stopping.set()
+    woken.set()
+    await repeating_steps
 
 
 class Clocks:
@@ -13,8 +37,8 @@ class Clocks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall = self.cpu = 100.0
-        monkeypatch.setattr(cpu_share, "monotonic", lambda: self.wall)
-        monkeypatch.setattr(cpu_share, "process_time", lambda: self.cpu)
+        monkeypatch.setattr(background, "monotonic", lambda: self.wall)
+        monkeypatch.setattr(background, "process_time", lambda: self.cpu)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:

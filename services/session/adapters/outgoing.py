@@ -1,5 +1,5 @@
-"""Posts messages for outgoing webhooks to addresses on the Internet, and stores webhooks that have stopped as dead
-letters. Of a response, only the status is used."""
+"""Posts messages for outgoing webhooks to addresses on the Internet, stores webhooks that have stopped as dead letters,
+and passes mails to the auth service. Of a response, only the status is used."""
 
 import ssl
 
@@ -9,8 +9,8 @@ from services.session.service.ports import PostFailed
 from services.session.service.webhook_turns import places
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.events import OutgoingWebhooksDue
-from shared.contract.subjects import OUTGOING_WEBHOOKS_DUE
+from shared.contract.events import MailRequested, OutgoingWebhooksDue
+from shared.contract.subjects import MAIL_DIGEST, OUTGOING_WEBHOOKS_DUE
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp
 from shared.settings.messages import OutgoingWebhookSettings
@@ -50,3 +50,16 @@ class DeadWebhooks:
             await self._bus.store_dead_letter(OUTGOING_WEBHOOKS_DUE, event, error, attempts)
         except nats.errors.Error as failed:
             raise RequestError(ErrorCode.UNAVAILABLE, "a dead letter was not stored") from failed
+
+
+class MailOutbox:
+    """Implements the port PublishMail. The auth service sends the mails."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def store(self, mail: MailRequested, key: str) -> None:
+        try:
+            await self._bus.publish_event(MAIL_DIGEST, mail, key=key)
+        except (nats.errors.Error, TimeoutError) as failed:
+            raise RequestError(ErrorCode.UNAVAILABLE, "a mail was not stored") from failed

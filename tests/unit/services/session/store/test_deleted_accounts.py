@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.session.domain import DELETED_NICKNAME, LOBBY
-from services.session.store import account_removal, memberships
+from services.session.store import departures, memberships
 from services.session.store.departures import LeftChat
 from services.session.tables import chat as chat_table
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -55,7 +55,7 @@ async def test_time_of_change_grows_for_remaining_members(store: StoreHarness) -
 
 async def test_unfinished_deletions_are_those_with_anything_left(store: StoreHarness) -> None:
     async def unfinished() -> list[AccountId]:
-        find = partial(account_removal.unfinished_deletions, accounts=[ANN, BOB, CEM, DAN])
+        find = partial(departures.unfinished_deletions, accounts=[ANN, BOB, CEM, DAN])
         return await store.database.read(find)
 
     await store.add_profiles(ANN, BOB, CEM)
@@ -103,9 +103,9 @@ async def test_repeated_leaving_changes_nothing(store: StoreHarness) -> None:
     await store.leave_all_chats(ANN)
     assert await store.leave_all_chats(ANN) == []
     assert (await store.changes(chat.id)).version == 2
-    left = partial(account_removal.left_versions, account=ANN)
+    left = partial(departures.left_versions, account=ANN)
     assert await store.database.read(left) == {chat.id: 2}
-    assert await store.database.read(partial(account_removal.left_versions, account=BOB)) == {}
+    assert await store.database.read(partial(departures.left_versions, account=BOB)) == {}
 
 
 async def test_members_of_large_chats_are_not_listed(store: StoreHarness) -> None:
@@ -138,7 +138,7 @@ async def test_many_chats_are_left_in_batches(store: StoreHarness) -> None:
 
 
 async def test_large_chat_is_left_in_its_own_transaction(store: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_removal, "_MEMBERS", 5)
+    monkeypatch.setattr(departures, "_MEMBERS", 5)
     await store.add_profiles(ANN, BOB, CEM, DAN, EVE)
     for members in ([ANN, BOB, CEM, DAN, EVE], [ANN, BOB], [ANN, CEM, DAN], [ANN]):
         await store.create_group(*members)

@@ -5,7 +5,7 @@
 
 import pytest
 
-from services.session.adapters.outgoing_webhooks import HttpWebhookPoster
+from services.session.adapters.outgoing import HttpWebhookPoster
 from services.session.service.ports import PostFailed
 from shared.settings.messages import OutgoingWebhookSettings
 from tests.support.webhook_receiver import WebhookReceiver

@@ -1,7 +1,8 @@
-"""Steps that a process repeats until it stops."""
+"""Background work: steps that a process repeats until it stops, and a bound of their CPU time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic, process_time
 
 from shared.contract.errors import RequestError
 from shared.tasks import is_set_within
@@ -42,3 +43,28 @@ async def repeat(
             found = await is_set_within(woken or stopping, pause)
         if found:
             busy_until = now() + _BUSY_SECONDS
+
+
+_LONGEST_DEBT_SECONDS = 0.1
+
+
+class CpuShare:
+    """Delays background work while this process takes more than a share of a core, so that messages do not wait for a
+    core. A delay lasts at most `longest_seconds`, so other work of this process does not stop the background work."""
+
+    def __init__(self, longest_seconds: float) -> None:
+        self._longest_seconds = longest_seconds
+        self._excess = 0.0
+        self._wall, self._cpu = monotonic(), process_time()
+        self._turn = asyncio.Lock()
+
+    async def rest(self, share: float) -> None:
+        """Waits until the time since the last calls makes up for the CPU time that was taken in it. If this takes too
+        long, further calls wait for the rest. Callers wait one after the other. `share`: the share of a core from the
+        last call to this one."""
+        async with self._turn:
+            wall, cpu = monotonic(), process_time()
+            self._excess += (cpu - self._cpu) / share - (wall - self._wall)
+            self._wall, self._cpu = wall, cpu
+            self._excess = min(max(0.0, self._excess), _LONGEST_DEBT_SECONDS)
+            await asyncio.sleep(min(self._excess, self._longest_seconds))
