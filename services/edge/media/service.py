@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from services.edge.media.directory import SPOOL
 from services.edge.media.disk import Disk
-from services.edge.media.mime_sniffing import PICTURES, sniff
+from services.edge.media.mime_sniffing import PICTURES, picture_size, sniff
 from services.edge.media.naming import safe_name
-from services.edge.media.picture_size import picture_size
 from services.edge.media.quota import MediaQuota, UnfinishedUploads
 from services.edge.media.store import MediaRecord, MediaStore, MediaUse, StoreFailures, load_record, retention
 from services.edge.media.upload_buffer import Upload, UploadBuffer

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.account import ACCOUNT_OPERATIONS
-from services.edge.dialects.native.bots import BOT_OPERATIONS
+from services.edge.dialects.native.bots_and_webhooks import BOT_OPERATIONS, WEBHOOK_OPERATIONS
 from services.edge.dialects.native.chats import CHAT_OPERATIONS
 from services.edge.dialects.native.members import MEMBER_OPERATIONS
 from services.edge.dialects.native.messages import MESSAGE_OPERATIONS
@@ -21,7 +21,6 @@ from services.edge.dialects.native.search import SEARCH
 from services.edge.dialects.native.shapes import NoParameters, Parameters
 from services.edge.dialects.native.sync import SYNC_OPERATIONS
 from services.edge.dialects.native.users import EPHEMERAL_OPERATIONS, USER_OPERATIONS
-from services.edge.dialects.native.webhooks import WEBHOOK_OPERATIONS
 from shared.contract.auth import Entrance
 
 VERSION = 1

@@ -9,7 +9,7 @@ from services.edge.canonical.commands import ExportAccount, ExportMessages
 from services.edge.canonical.replies import AccountExported, AccountMade, MessagesExported
 from services.edge.dialects.native import encode
 from services.edge.dialects.native.account import SessionInfo, sessions
-from services.edge.dialects.native.bots import BotInfo, bots
+from services.edge.dialects.native.bots_and_webhooks import BotInfo, bots
 from services.edge.dialects.native.messages import ReportInfo
 from services.edge.dialects.native.operation import EXPENSIVE, READ, USERS, WRITE, Caller, Operation
 from services.edge.dialects.native.own_chats import DraftInfo, saved_draft

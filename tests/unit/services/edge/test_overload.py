@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from services.edge.client import inbox
-from services.edge.gateway.server import Gateway
+from services.edge.gateway import Gateway
 from shared.contract.message import MarkRead, PostMessages
 from shared.contract.session import GetAccount
 from tests.unit.services.edge.conftest import EdgeCluster

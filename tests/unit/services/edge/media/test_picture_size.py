@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.identicons import avatar_png
-from services.edge.media.mime_sniffing import PICTURES
-from services.edge.media.picture_size import UNKNOWN, picture_size
+from services.edge.media.mime_sniffing import PICTURES, UNKNOWN_SIZE, picture_size
 
 
 def jpeg(*segments: tuple[int, bytes]) -> bytes:
@@ -37,15 +36,15 @@ def webp(kind: bytes, data: bytes) -> bytes:
         ("image/webp", webp(b"VP8X", bytes(4) + b"\x7f\x02\0" + b"\xdf\x01\0"), (640, 480)),
         ("image/webp", webp(b"VP8L", b"\x2f" + struct.pack("<I", 639 | 479 << 14)), (640, 480)),
         ("image/webp", webp(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 640, 480)), (640, 480)),
-        ("image/webp", webp(b"VP8 ", b"\0\0\0\0\0\0" + struct.pack("<HH", 640, 480)), UNKNOWN),
+        ("image/webp", webp(b"VP8 ", b"\0\0\0\0\0\0" + struct.pack("<HH", 640, 480)), UNKNOWN_SIZE),
         ("image/jpeg", jpeg((0xE0, b"JFIF"), (0xC4, b"table"), (0xC2, frame(640, 480))), (640, 480)),
         ("image/jpeg", jpeg((0xE1, exif("<", 6)), (0xC0, frame(640, 480))), (480, 640)),
         ("image/jpeg", jpeg((0xE1, exif(">", 8)), (0xE2, bytes(65_000)), (0xC0, frame(640, 480))), (480, 640)),
         ("image/jpeg", jpeg((0xE1, exif(">", 3)), (0xC0, frame(640, 480))), (640, 480)),
         ("image/jpeg", jpeg((0xE1, exif(">", 6)[:12]), (0xC0, frame(640, 480))), (640, 480)),
-        ("image/jpeg", jpeg((0xC0, frame(0, 480))), UNKNOWN),
-        ("image/jpeg", jpeg((0xDA, b"scan"), (0xC0, frame(640, 480))), UNKNOWN),
-        ("video/mp4", b"", UNKNOWN),
+        ("image/jpeg", jpeg((0xC0, frame(0, 480))), UNKNOWN_SIZE),
+        ("image/jpeg", jpeg((0xDA, b"scan"), (0xC0, frame(640, 480))), UNKNOWN_SIZE),
+        ("video/mp4", b"", UNKNOWN_SIZE),
     ],
 )
 def test_each_type(mime: str, head: bytes, size: tuple[int, int]) -> None:
