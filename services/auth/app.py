@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from services.auth.adapters import housekeeping
 from services.auth.adapters.auth_callout import AuthCallout
-from services.auth.adapters.edge_notifier import NodeNotifier, announce_state
 from services.auth.adapters.mailer import Mailer, recovery_mail, verification_mail
-from services.auth.adapters.outbox_relay import OutboxRelay
 from services.auth.adapters.passwords import Argon2Hasher, common_passwords
+from services.auth.adapters.publishing import NodeNotifier, OutboxRelay, announce_state
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.adapters.sliding_window import SlidingWindow
 from services.auth.dashboard import DASHBOARD

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from local.ports import free_port
 from local.process_group import ProcessGroup
-from services.auth.adapters import outbox_relay
+from services.auth.adapters import publishing
 from shared.bus import neighbours
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
@@ -130,8 +130,8 @@ async def test_requests_in_progress_at_shutdown_are_completed_and_published(
     cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here, only the shutdown can publish the events, because the relay is not notified and does not poll."""
-    monkeypatch.setattr(outbox_relay, "_POLL_SECONDS", 60.0)
-    monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
+    monkeypatch.setattr(publishing, "_POLL_SECONDS", 60.0)
+    monkeypatch.setattr(publishing.OutboxRelay, "wake", lambda _self: None)
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.send(ListRevocations())

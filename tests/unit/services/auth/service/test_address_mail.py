@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sends mails at the next check of the outbox."""
-    monkeypatch.setattr("services.auth.adapters.outbox_relay._POLL_SECONDS", 0.05)
+    monkeypatch.setattr("services.auth.adapters.publishing._POLL_SECONDS", 0.05)
 
 
 @pytest.fixture

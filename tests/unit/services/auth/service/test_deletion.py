@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from services.auth.adapters.outbox_relay import OutboxRelay
+from services.auth.adapters.publishing import OutboxRelay
 from shared.contract.auth import DeleteAccount, GetKeys, IdentifierKind, ListDeletedAccounts, ListRevocations, Logout
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode

@@ -57,7 +57,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + _ahead.get())
     monkeypatch.setattr("time.time_ns", lambda: int((now + _ahead.get()) * 1e9))
-    monkeypatch.setattr("services.auth.adapters.outbox_relay._POLL_SECONDS", 0.05)
+    monkeypatch.setattr("services.auth.adapters.publishing._POLL_SECONDS", 0.05)
 
 
 @pytest.fixture

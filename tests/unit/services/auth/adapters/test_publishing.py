@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from services.auth.adapters import outbox_relay
-from services.auth.adapters.outbox_relay import OutboxRelay
+from services.auth.adapters import publishing
+from services.auth.adapters.publishing import OutboxRelay
 from services.auth.metrics import AuthMetrics
 from services.auth.store import outbox
 from shared.bus.client import Bus, pack
@@ -93,7 +93,7 @@ async def is_empty(database: Database) -> bool:
 async def test_events_are_published_in_order_with_their_trace(
     database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_relay, "_BATCH", 4)
+    monkeypatch.setattr(publishing, "_BATCH", 4)
     relay = OutboxRelay(database, bus, metrics)
     trace.set("a" * 32)
     await commit(database, *range(1, 11))

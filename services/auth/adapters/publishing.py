@@ -1,6 +1,8 @@
-"""Publishes the events in auth's outbox in order, until NATS has confirmed them."""
+"""Publishes the events in auth's outbox in order, until NATS has confirmed them. Notifies edges at most once, and
+announces auth's state."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import nats.errors
@@ -8,14 +10,19 @@ import nats.errors
 from services.auth.metrics import AuthMetrics
 from services.auth.store import outbox
 from services.auth.store.outbox import OutboxEntry
-from shared.bus.client import Bus
+from shared.bus.client import Bus, pack
+from shared.contract.auth import ListRevocations, Revocations
+from shared.contract.edge import EdgeEvent, Notify
 from shared.contract.errors import RequestError
+from shared.contract.ids import NodeId
+from shared.contract.subjects import AUTH_STATE, NOTIFY_ALL, notify
 from shared.tasks import is_set_within
 from shared.telemetry import log, trace
 from shared.transactions import Transactions
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
+
 
 _log = log(__name__)
 _BATCH = 64
@@ -82,3 +89,39 @@ class OutboxRelay:
         finally:
             if published:
                 await self._database.write(outbox.remove, published)
+
+
+_INTERVAL_SECONDS = 1.0
+_AFTER_ALL = ListRevocations(2**63 - 1)
+"""A request that lists no revocation."""
+
+
+class NodeNotifier:
+    """Notifies edges. A lost notification does no harm: edges list revocations regularly, and a verification has a time
+    limit."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def notify_all(self, event: EdgeEvent) -> None:
+        await self._publish(NOTIFY_ALL, event)
+
+    async def notify_node(self, node: NodeId, event: EdgeEvent) -> None:
+        await self._publish(notify(node), event)
+
+    async def _publish(self, subject: str, event: EdgeEvent) -> None:
+        try:
+            await self._bus.publish(subject, pack(Notify(event)))
+        except nats.errors.Error as error:
+            _log.warning("notification not sent", kind=type(event).__name__, error=repr(error))
+
+
+async def announce_state(list_revocations: Callable[[ListRevocations], Awaitable[Revocations]], bus: Bus) -> None:
+    """Announce auth's state to all edges each second, until cancelled: the number of the last revocation, maintenance
+    mode, and the names of the keys. An edge whose state differs requests the difference."""
+    while True:
+        try:
+            await bus.publish(AUTH_STATE, pack(await list_revocations(_AFTER_ALL)))
+        except (RequestError, nats.errors.Error) as error:
+            _log.debug("state not announced", error=repr(error))
+        await asyncio.sleep(_INTERVAL_SECONDS)
