@@ -2,11 +2,15 @@
 `/board` (dashboard data) and `/`, the status page that shows these data live."""
 
 import asyncio
+import base64
+import hashlib
 import platform
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -18,7 +22,6 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.addresses import host_name, is_address
-from shared.dashboard import page
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.dashboard.sampler import EventLoopMetrics
@@ -31,6 +34,7 @@ from shared.version import VERSION
 
 _log = log(__name__)
 
+PAGE = Path(__file__).parent / "dashboard" / "page.html"
 _CLUSTER_NAMES = (".svc", ".cluster.local", ".localhost", ".internal", ".local")
 
 Check = Callable[[], Awaitable[None]]
@@ -61,7 +65,8 @@ class OpsServer:
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)
-        self._page = page.load()
+        self._page = PAGE.read_text(encoding="utf-8")
+        self._policy = policy_of(self._page)
         self.phase: Phase = "serving"
         """A process is ready only while it serves."""
         self._server = PageServer(self._app)
@@ -131,7 +136,7 @@ class OpsServer:
                 shown = self._history.show(wrong, VERSION, degraded)
                 return Response(msgspec.json.encode(shown), media_type="application/json")
             case "/":
-                return HTMLResponse(self._page.body, headers={"Content-Security-Policy": self._page.policy})
+                return HTMLResponse(self._page, headers={"Content-Security-Policy": self._policy})
         return PlainTextResponse("not found: try /, /healthz, /readyz or /metrics\n", 404)
 
 
@@ -266,3 +271,17 @@ class _Probe:
 async def _failures(probes: Mapping[str, _Probe]) -> dict[str, str]:
     errors = await asyncio.gather(*(probe.error() for probe in probes.values()))
     return {name: error for name, error in zip(probes, errors, strict=True) if error}
+
+
+def policy_of(page: str) -> str:
+    """The Content-Security-Policy of a page, which permits only the page's own scripts and styles."""
+    return (
+        f"default-src 'none'; connect-src 'self'; script-src {_hash(page, 'script')}; style-src {_hash(page, 'style')};"
+        " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hash(text: str, element: str) -> str:
+    content = re.findall(rf"<{element}>(.*?)</{element}>", text, re.DOTALL)
+    assert len(content) == 1, element
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content[0].encode()).digest()).decode()}'"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from services.message.adapters import housekeeping
 from services.message.adapters.announcing import PushAnnouncer, WebhookAnnouncer, announce_moved
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.leadership import Leadership, Withdrawal
@@ -24,6 +23,8 @@ from services.message.service.queries import MessageQueries, MessageSearch
 from services.message.store import MessageStore, open_database
 from services.message.store.installation import database_state
 from shared.bus.deletions import DeletionReconciler
+from shared.clock import now_ms
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import HEARTBEAT, PRESENCE_INCOMPLETE
@@ -111,7 +112,7 @@ def _upkeep(
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
     """The periodic tasks. Only one replica removes expired messages."""
     days, is_elected = settings.retention_days, partial(leadership.leads, _FIRST_CHAT)
-    return [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
+    return [partial(remove_expired, store, days, is_elected, metrics)] if days else []
 
 
 async def _work(
@@ -133,3 +134,36 @@ async def _work(
         await fanout.announce_shutdown()
     else:
         _log.warning("shutdown before all requests were committed")
+
+
+_FIRST_EXPIRY_SECONDS = 60.0
+_EXPIRY_SECONDS = 86_400.0
+_PAUSE_SECONDS = 0.2
+"""The pause between two transactions of a few hundred messages each."""
+_DAY_MS = 86_400_000
+
+
+async def remove_expired(
+    store: MessageStore, days: float, is_elected: Callable[[], bool], metrics: MessageMetrics
+) -> None:
+    """Once a day, removes the content of messages that are older than `days`, in small steps, until it is cancelled."""
+    await asyncio.sleep(_FIRST_EXPIRY_SECONDS)
+    while True:
+        if is_elected():
+            try:
+                metrics.expired.inc(await expire_all(store, now_ms() - int(days * _DAY_MS), _PAUSE_SECONDS))
+            except RequestError as error:
+                _log.warning("expired messages were not removed: will be retried", error=str(error))
+        await asyncio.sleep(_EXPIRY_SECONDS)
+
+
+async def expire_all(store: MessageStore, before: int, pause: float) -> int:
+    """Examines all messages. In a database that has exchanged partitions, a higher id does not mean a later message, so
+    the search cannot stop at the first message that is new enough. Returns the number of bodies replaced."""
+    after: int | None = 0
+    total = 0
+    while after is not None:
+        after, expired = await store.expire(before, after)
+        total += expired
+        await asyncio.sleep(pause if expired else 0.02)
+    return total

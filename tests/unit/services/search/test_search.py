@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services.message.adapters import housekeeping
+from services.message.app import expire_all
 from services.message.store.installation import renew_epoch
 from services.search.index import directory as index_directory
 from services.search.index import message_index
@@ -185,7 +185,7 @@ async def test_expired_messages_leave_the_index(peers: Peers, monkeypatch: pytes
     await peers.post(ROOM, "old words", "new words")
     await peers.index()
     last = (await peers.page("new")).hits[0].time
-    await housekeeping.expire_all(peers.store, last, 0)
+    await expire_all(peers.store, last, 0)
     assert await peers.found("words") == [(ROOM, 2)]
     await peers.close()
     peers.retention_days, peers.clock = 1.0, lambda: last + 86_400_000

@@ -4,13 +4,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.dashboard import page
 from shared.dashboard.panels import Dashboard, PanelGroup, gauge, percentiles, rate
+from shared.ops import PAGE, policy_of
 from tests.support.browser import CHROMIUM, Browser
 from tests.unit.shared.test_ops import serving
 
@@ -122,12 +121,12 @@ class Looker(HTMLParser):
 
 def test_it_refers_to_nothing_outside() -> None:
     looker = Looker()
-    looker.feed(Path(page.__file__).with_name("page.html").read_text())
+    looker.feed(PAGE.read_text())
     assert looker.elements.count("script") == looker.elements.count("style") == 1
     assert all(target.startswith(("/", "data:")) for target in looker.targets)
 
 
 def test_it_may_run_only_what_is_its_own() -> None:
-    policy = page.load().policy
+    policy = policy_of(PAGE.read_text())
     assert policy.startswith("default-src 'none'; connect-src 'self'; script-src 'sha256-")
     assert "unsafe" not in policy

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters import housekeeping
+from services.message.app import expire_all, remove_expired
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.retention import Expired
@@ -31,13 +31,13 @@ async def test_old_messages_lose_their_body_alone(database: Database, monkeypatc
     for number in range(10):
         await store.post(drafts(number))
     before = await messages(store)
-    assert await housekeeping.expire_all(store, before[7].time, 0) == 7
+    assert await expire_all(store, before[7].time, 0) == 7
     after = await messages(store)
     assert [message.body for message in after] == [EXPIRED_BODY] * 7 + BODIES[7:]
     assert [message[:5] + message[6:] for message in map(fields, after)] == [
         message[:5] + message[6:] for message in map(fields, before)
     ]
-    assert await housekeeping.expire_all(store, before[7].time, 0) == 0, "once"
+    assert await expire_all(store, before[7].time, 0) == 0, "once"
 
 
 async def test_one_step_takes_a_few_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def fields(message: Message) -> tuple[object, ...]:
 async def test_a_repeated_message_is_recognised_after_it_expired(database: Database) -> None:
     store = MessageStore(database)
     first = await store.post(drafts(1))
-    await housekeeping.expire_all(store, 2**62, 0)
+    await expire_all(store, 2**62, 0)
     again = await store.post(drafts(1))
     assert again.duplicates == 1
     assert first.results[0] is not None
@@ -78,8 +78,8 @@ class Stopped(Exception):
 
 
 async def test_only_the_elected_replica_expires_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "_FIRST_SECONDS", 0.0)
-    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("services.message.app._FIRST_EXPIRY_SECONDS", 0.0)
+    monkeypatch.setattr("services.message.app._EXPIRY_SECONDS", 0.0)
     store, registry, expired = MessageStore(database), CollectorRegistry(), list[float | None]()
     await store.post(drafts(1))
 
@@ -90,5 +90,5 @@ async def test_only_the_elected_replica_expires_messages(database: Database, mon
         return len(expired) == 2
 
     with pytest.raises(Stopped):
-        await housekeeping.run(store, -1.0, is_elected, MessageMetrics(registry))
+        await remove_expired(store, -1.0, is_elected, MessageMetrics(registry))
     assert expired == [0, 0, 1]

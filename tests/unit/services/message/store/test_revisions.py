@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from services.message.adapters import housekeeping
+from services.message.app import expire_all
 from services.message.domain import MAX_EDITS, MAX_EMOJI, MAX_PINS, ChangePermissions
 from services.message.store import MessageStore, Revised
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, pack_edited, pack_segments, unpack
@@ -291,7 +291,7 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
     await post(store, 1)
     await change(store, 1, edit("second", 10))
     await change(store, 1, React("👍", on=True))
-    assert await housekeeping.expire_all(store, 2**62, 0) == 1
+    assert await expire_all(store, 2**62, 0) == 1
     assert (await message(store)).body == EXPIRED_BODY
     assert await store.read(lambda snap: snap.reactions([(ROOM, 1, 1)], ANN)) == {}
     assert await database.read(lambda connection: connection.execute(sa.text("SELECT nonce FROM edits")).all()) == []

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.search.text.folding import MAX_TERM
-from services.search.text.terms import index_terms, terms
+from services.search.text.terms import MAX_TERM, index_terms, terms
 
 CHARACTERS = (
     "aZIıİi\u0307é\u0301ßΣςёйІїʼ’'-.,_19٣ه\u0640\u064b\u200c\u05e9\u05c1\u05f4"
