@@ -8,14 +8,14 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from dragoman_client import address
 from dragoman_client.codec.base import ClientRequest, Codec
 from dragoman_client.codec.events import ReceivedPart, ServerReply
-from dragoman_client.errors import ConnectionEnded, Unreachable
+from dragoman_client.errors import ClientError, ConnectionEnded, Unreachable
 from dragoman_client.pending import UnansweredRequests, check, no_reply
 
 _TEXT, _BINARY, _CLOSE, _PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE, WSMsgType.PING
@@ -24,6 +24,7 @@ _CLOSE_SECONDS = 5.0
 _BUFFER_BYTES = 2048
 _FRAME_BYTES = 2**31 - 1
 _ABNORMAL, _NO_CODE = 1006, 1005
+_PORTS = {"ws": 80, "wss": 443}
 _ENDED = "the server ended the connection"
 
 
@@ -250,11 +251,42 @@ def _code_of(payload: bytes) -> int:
     return int.from_bytes(payload[:2], "big") if payload else _NO_CODE
 
 
+class InvalidAddress(ClientError):
+    """The text is not the address of a server."""
+
+
+class ServerAddress(NamedTuple):
+    """`url` has the path of the dialect, unless the text itself had a path. Plain TCP has no path, so the server
+    detects the dialect from the first frame."""
+
+    url: str
+    host: str
+    port: int
+    is_tcp: bool
+
+
+def parse_address(text: str, codec: Codec) -> ServerAddress:
+    """Parse an address. Raises InvalidAddress."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidAddress(f"{text} is no address of a server: {error}") from error
+    if parts.scheme not in ("ws", "wss", "tcp") or not host:
+        raise InvalidAddress(f"{text} is no address of a server: ws://HOST:PORT, wss://HOST or tcp://HOST:PORT is")
+    if parts.scheme == "tcp":
+        if not port or parts.path.strip("/"):
+            raise InvalidAddress(f"{text} is no address of plain TCP: tcp://HOST:PORT is")
+        return ServerAddress(text, host, port, is_tcp=True)
+    path = parts.path if parts.path else codec.path
+    return ServerAddress(parts._replace(path=path).geturl(), host, port or _PORTS[parts.scheme], is_tcp=False)
+
+
 async def connect(
     server: str, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None
 ) -> AsyncConnection:
     """Connect to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
-    place = address.parse(server, codec)
+    place = parse_address(server, codec)
     if place.is_tcp:
         return await _connect_tcp(place, AsyncTcp(codec, listener, decode))
     try:
@@ -274,7 +306,7 @@ async def connect(
     return connection
 
 
-async def _connect_tcp(place: address.ServerAddress, connection: AsyncTcp) -> AsyncTcp:
+async def _connect_tcp(place: ServerAddress, connection: AsyncTcp) -> AsyncTcp:
     try:
         async with asyncio.timeout(_HANDSHAKE_SECONDS):
             await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
-from dragoman_client import address
+from dragoman_client.aio import parse_address
 from dragoman_client.codec.base import ClientRequest, Codec
 from dragoman_client.codec.events import ReceivedPart, ServerReply
 from dragoman_client.errors import ConnectionEnded, Unreachable
@@ -144,7 +144,7 @@ class BlockingTcp(BlockingConnection):
 
 def connect(server: str, codec: Codec, seconds: float = SECONDS) -> BlockingConnection:
     """Connect to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
-    place = address.parse(server, codec)
+    place = parse_address(server, codec)
     try:
         if place.is_tcp:
             return BlockingTcp(socket.create_connection((place.host, place.port), timeout=seconds))

@@ -1,6 +1,6 @@
 import pytest
 
-from dragoman_client.address import InvalidAddress, ServerAddress, parse
+from dragoman_client.aio import InvalidAddress, ServerAddress, parse_address
 from dragoman_client.codec import CODECS
 
 V2 = CODECS["ourchat-v2"]
@@ -17,7 +17,7 @@ V2 = CODECS["ourchat-v2"]
     ],
 )
 def test_an_address_has_the_path_of_the_dialect_unless_it_has_one(text: str, address: ServerAddress) -> None:
-    assert parse(text, V2) == address
+    assert parse_address(text, V2) == address
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_an_address_has_the_path_of_the_dialect_unless_it_has_one(text: str, add
 )
 def test_a_text_that_is_no_address_is_rejected(text: str) -> None:
     with pytest.raises(InvalidAddress, match="is no address"):
-        parse(text, V2)
+        parse_address(text, V2)
