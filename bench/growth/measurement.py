@@ -4,13 +4,17 @@ as CPU time, because other processes of the machine affect it least."""
 
 import asyncio
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
+
+from bench.cli import POSITIVE, SECONDS, dialects_option, own_options, replicas_option, run_and_report, size_of
 from bench.growth.result import FLAT, LINEAR, Growth, GrowthPoint, point
 from bench.load.plan import Load, conversations
 from bench.load.protocol import Seat
@@ -210,3 +214,41 @@ async def stack_of(
         assert target.installation is not None
         seeder = await asyncio.to_thread(Seeder, target.installation)
         yield GrowthStack(target, seeder, show, run_options)
+
+
+_USUAL_AXES = [name for name in AXES if name not in ("replicas", "scale")]
+"""The axes whose systems need no PostgreSQL."""
+
+
+@click.command("growth", epilog="Example: dragoman bench growth --axis chats --quick")
+@own_options
+@dialects_option("pipe")
+@click.option(
+    "--axis", "axes", type=click.Choice([*AXES]), multiple=True,
+    help="What grows (default: each, except on PostgreSQL); repeatable.",
+)  # fmt: skip
+@replicas_option
+@click.option("--value", "values", type=POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
+@click.option(
+    "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of edges, unless --axis is edges."
+)
+@click.option("--seconds", type=SECONDS, default=8.0, show_default=True, help="Measured seconds of each point.")
+@click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")
+@click.option(
+    "--deliveries", type=click.FloatRange(1), default=20_000.0, show_default=True, help="Most deliveries a second."
+)
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@click.option("--quick", is_flag=True, help="Measure a few small sizes only, as a smoke test.")
+def growth_command(**given: Any) -> None:
+    """Measure how the cost of a message grows with the system.
+
+    The command measures growth with chats, connections, edges, histories and accounts. The command starts systems of
+    its own, with accounts written straight into the databases.
+    """
+    seconds = 1.0 if given["quick"] else given["seconds"]
+    run_options = RunOptions(
+        seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
+        given["dialects"],
+    )  # fmt: skip
+    plan = GrowthPlan(size_of(given), given["settings"], sorted(given["values"]), given["quick"], run_options)
+    sys.exit(run_and_report(given["json"], lambda show: run_growth(given["axes"] or _USUAL_AXES, plan, show)))

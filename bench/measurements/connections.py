@@ -11,9 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import click
+
+from bench.cli import POSITIVE, SECONDS, dialects_option, run_chosen, system_options, time_options
 from bench.load.message_tag import SIZE
 from bench.load.plan import distribute
 from bench.load.protocol import Job, LoginChurn, Reconnect, Seat, SenderPlan, Talk
@@ -204,3 +207,49 @@ def _kill(pids: Sequence[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@click.command("connect", epilog="Example: dragoman bench connect --dialect native --rate 50")
+@system_options
+@time_options
+@dialects_option("service", "pipe")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Accounts, in turn.")
+@click.option("--at-once", type=POSITIVE, default=64, show_default=True, help="Logins in flight.")
+@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
+def connect_command(**given: Any) -> None:
+    """Clients log in and disconnect.
+
+    Clients log in by token in service and pipe, by password in the other protocols.
+    """
+    run_chosen(connect, ConnectOptions, given)
+
+
+@click.command("idle", epilog="Example: dragoman bench idle --connections 5000")
+@system_options
+@dialects_option("service", "pipe")
+@click.option("--connections", type=POSITIVE, default=1_000, show_default=True, help="Logged-in connections in all.")
+@click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Accounts of the connections.")
+@click.option("--at-once", type=POSITIVE, default=32, show_default=True, help="Logins in flight.")
+@click.option(
+    "--seconds", type=SECONDS, default=10.0, show_default=True, help="Seconds until memory is measured again."
+)
+def idle_command(**given: Any) -> None:
+    """Measure an idle system: memory and CPU time."""
+    run_chosen(idle, IdleOptions, given)
+
+
+@click.command("reconnect-storm", epilog="Example: dragoman bench reconnect-storm --people 500 --all-edges")
+@system_options
+@dialects_option("service", "pipe")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="Users on the edge that dies.")
+@click.option("--at-once", type=POSITIVE, default=32, show_default=True, help="First logins in flight.")
+@click.option(
+    "--seconds", type=SECONDS, default=60.0, show_default=True, help="Seconds within which all must reconnect."
+)
+@click.option("--all-edges", is_flag=True, help="Put the users on all edges, and kill all edges at once.")
+def reconnect_storm_command(**given: Any) -> None:
+    """An edge is killed, and its clients come back.
+
+    The clients reconnect, and fetch the messages that they have missed. With --all-edges, all edges are killed.
+    """
+    run_chosen(reconnect_storm, ReconnectStormOptions, given)

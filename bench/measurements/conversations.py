@@ -4,12 +4,27 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from itertools import cycle, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
+
+from bench.cli import (
+    POSITIVE,
+    dialects_option,
+    edges_option,
+    load_of,
+    load_options,
+    own_options,
+    replicas_option,
+    run_chosen,
+    run_measurement,
+    system_options,
+    time_options,
+)
 from bench.load.plan import Load, conversations
 from bench.load.protocol import HistoryPaging, Job, PagedChat, Seat
 from bench.measurements.measured import measured
-from bench.measurements.stages import GATHER_SECONDS, SpanReceiver, stage_means
+from bench.measurements.stages import GATHER_SECONDS, SpanReceiver, receiving, stage_means
 from bench.report.progress import ProgressLine
 from bench.report.result import Result
 from bench.system.accounts import in_pairs, seated
@@ -158,3 +173,76 @@ def queueing_note(in_flight: int) -> str:
         f"closed loop: {in_flight} messages are always in flight, so the times above are mostly queueing "
         f"({in_flight} / messages a second); `--rate` below the highest rate shows the time of a message"
     )
+
+
+@click.command("pairs", epilog="Example: dragoman bench pairs --people 200 --seconds 10")
+@system_options
+@time_options
+@load_options
+@dialects_option("ourchat-v2")
+@click.option(
+    "--people",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    help="Users, who write in pairs across two edges.",
+)
+@click.option(
+    "--window",
+    type=POSITIVE,
+    default=8,
+    show_default=True,
+    help="Messages of each user in flight at once (closed loop).",
+)
+@click.option(
+    "--stages", type=click.FloatRange(0, 1), default=0.0,
+    help="Share of requests that are traced, to show where a message waits; starts a system of its own.",
+)  # fmt: skip
+def pairs_command(**given: Any) -> None:
+    """Users send messages in pairs."""
+    users = given["people"] // 2 * 2
+    options = ConversationOptions(users, given["dialects"], given["processes"], rest=given["rest"])
+    if not given["stages"]:
+        run_measurement(lambda target, show: pairs(target, show, options, load_of(given)), given)
+    if given["addresses"] or given["data"]:
+        raise click.UsageError("--stages needs a system of its own: leave --edge and --data out")
+    with receiving() as receiver:
+        traced = (f"tracing.endpoint={receiver.endpoint}", f"tracing.sample_ratio={given['stages']}")
+        given["settings"] += traced
+        run_measurement(lambda target, show: traced_pairs(target, show, options, load_of(given), receiver), given)
+
+
+@click.command("group", epilog="Example: dragoman bench group --people 500 --speakers 50")
+@system_options
+@time_options
+@load_options
+@dialects_option("ourchat-v2")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="Members of the group.")
+@click.option("--speakers", type=POSITIVE, default=50, show_default=True, help="Members that send.")
+@click.option("--window", type=POSITIVE, default=2, show_default=True, help="Messages in flight at once (closed loop).")
+def group_command(**given: Any) -> None:
+    """Some members of a group send; all receive."""
+    options = ConversationOptions(
+        given["people"], given["dialects"], given["processes"], given["speakers"], given["rest"]
+    )
+    run_measurement(lambda target, show: group(target, show, options, load_of(given)), given)
+
+
+@click.command("history", epilog="Example: dragoman bench history --messages 20000 --chats 50")
+@edges_option
+@replicas_option
+@own_options
+@time_options
+@click.option("--dialect", type=click.Choice(["service", "native"]), default="service", show_default=True)
+@click.option(
+    "--messages", type=click.IntRange(100), default=1_000_000, show_default=True, help="Messages of the long chat."
+)
+@click.option("--chats", type=click.IntRange(3), default=10_000, show_default=True, help="Chats of each account.")
+@click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
+def history_command(**given: Any) -> None:
+    """Clients read pages of history.
+
+    Clients request pages of the only chat, of a long one, and of the last of many. The command starts a system of its
+    own, and writes the messages straight into its databases.
+    """
+    run_chosen(history, HistoryOptions, given)

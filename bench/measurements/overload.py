@@ -6,13 +6,26 @@ import asyncio
 import contextlib
 import secrets
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from bench.cli import (
+    POSITIVE,
+    SECONDS,
+    TargetSpec,
+    dialects_option,
+    edges_option,
+    own_options,
+    replicas_option,
+    run,
+    size_of,
+)
 from bench.load.plan import Load, conversations
 from bench.load.protocol import Job, Progress, RateStep, Seat
 from bench.load.worker_pool import HEAD_START_SECONDS, WorkerPool
@@ -290,3 +303,40 @@ async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
     for transport, _ in opened:
         transport.disconnect()
     return FloodResult(let_in, rejected, most + _BEYOND - let_in - rejected)
+
+
+@click.command("overload", epilog="Example: dragoman bench overload --people 1000")
+@replicas_option
+@own_options
+@dialects_option("pipe")
+@edges_option
+@click.option(
+    "--people",
+    type=click.IntRange(4),
+    default=1_000,
+    show_default=True,
+    help="Users, who write in pairs across two edges.",
+)
+@click.option(
+    "--window",
+    type=POSITIVE,
+    default=4,
+    show_default=True,
+    help="Messages of each user in flight at once, at saturation.",
+)
+@click.option(
+    "--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Offered load / saturated rate."
+)
+@click.option("--seconds", type=SECONDS, default=15.0, show_default=True, help="Seconds of the overload.")
+@click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before and after.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+def overload_command(**given: Any) -> None:
+    """Offer more than the system can take.
+
+    At twice the saturated rate the system must keep its goodput, answer all messages and recover. The command starts a
+    system on all cores but the last, which is for the load.
+    """
+    options = OverloadOptions(**{name: given[name] for name in OverloadOptions._fields})
+    settings = (f"edge.max_connections={max_connections(options, given['edges'])}", *given["settings"])
+    spec = TargetSpec((), None, size_of(given), settings, apart=True)
+    sys.exit(run(spec, given["json"], lambda target, show: overload(target, show, options)))

@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
 
 
 class CommandGroup(LazyGroup):
-    """The outermost group. The outermost group. If a command does not handle an error of the operating system or of a
+    """The outermost group. If a command does not handle an error of the operating system or of a
     setting, the error is printed as one sentence, with exit status 1. Ctrl-C ends a command without a message."""
 
     def main(self, *args: Any, **extra: Any) -> Any:

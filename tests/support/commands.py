@@ -32,7 +32,8 @@ FORKING = "TESTS_FORK_COMMANDS"
 """An environment variable that is set while the tests run. The tests see no variable of the product."""
 _MORE_MODULES = (
     "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
-    "services.cli.admin.users", "bench.cli", "tests.drills.__main__", "tests.drills.mutants",
+    "services.cli.admin.users", "bench.measurements.connections", "bench.measurements.conversations",
+    "tests.drills.__main__", "tests.drills.mutants",
 )  # fmt: skip
 _PROGRAMS = (
     "tests.drills", "tests.drills.mutants", "tests.system.held_commands", "tests.unit.services.cli.fake_processes",
