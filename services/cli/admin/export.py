@@ -15,7 +15,6 @@ from services.cli.admin.trail import search_trail
 from shared.clock import now_ms
 from shared.contract.admin import Act, ListOwnReports, OwnReport, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
-from shared.contract.body import unpack_segments
 from shared.contract.bots import BotView
 from shared.contract.contacts import ListRequests, Requests
 from shared.contract.drafts import GetDraft, SavedDraft
@@ -23,7 +22,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import MadeLink, MadeWebhook
 from shared.contract.message import GetHistory
 from shared.contract.metadata import ListMetadata, MetadataValue
-from shared.contract.model import Chat, ChatKind, Emoji, File, Image, Message, Profile, Recalled, Segment, Text
+from shared.contract.model import Chat, ChatKind, Message, Profile
 from shared.contract.own_settings import GetOwnSettings, OwnSettings
 from shared.contract.push import ListSubscriptions, SubscriptionView
 from shared.contract.session import GetAccount, GetChat, ListChats
@@ -128,26 +127,7 @@ async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> Chat
 
 def _sent_message(message: Message) -> SentMessage:
     msgid = message_id(message.chat, message.index)
-    return SentMessage(message.index, msgid, message.time, content_of(message.body))
-
-
-def content_of(body: bytes) -> list[dict[str, Any]]:
-    """A message's segments in the form of the operator's commands: each segment is an object with one member, whose
-    name is the kind of the segment and whose value is its content."""
-    return [_part(segment) for segment in unpack_segments(body)]
-
-
-def _part(segment: Segment) -> dict[str, Any]:
-    match segment:
-        case Text():
-            return {"text": segment.text}
-        case Emoji():
-            return {"emoji": segment.emoji_id}
-        case Image() | File():
-            kind = "image" if isinstance(segment, Image) else "file"
-            return {kind: msgspec.structs.asdict(segment.media)}
-        case Recalled():
-            return {"recalled": True}
+    return SentMessage(message.index, msgid, message.time, format.content(message.body))
 
 
 @click.command("export", epilog="Example: dragoman admin user export ann@example.org --output ann.json")

@@ -3,10 +3,13 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
+
+from shared.contract.body import unpack_segments
+from shared.contract.model import Emoji, File, Image, Recalled, Segment, Text
 
 T = TypeVar("T")
 
@@ -54,6 +57,25 @@ def exact(milliseconds: int) -> str:
     if not milliseconds:
         return ""
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03d}"
+
+
+def content(body: bytes) -> list[dict[str, Any]]:
+    """A message's segments in the form of the operator's commands: each segment is an object with one member, whose
+    name is the kind of the segment and whose value is its content."""
+    return [_part(segment) for segment in unpack_segments(body)]
+
+
+def _part(segment: Segment) -> dict[str, Any]:
+    match segment:
+        case Text():
+            return {"text": segment.text}
+        case Emoji():
+            return {"emoji": segment.emoji_id}
+        case Image() | File():
+            kind = "image" if isinstance(segment, Image) else "file"
+            return {kind: msgspec.structs.asdict(segment.media)}
+        case Recalled():
+            return {"recalled": True}
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

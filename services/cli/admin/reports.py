@@ -9,7 +9,6 @@ import msgspec
 from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.command import json_option, on_confirmed, prints
-from services.cli.admin.export import content_of
 from shared.contract.admin import CloseReport, ListReports, Report
 from shared.contract.ids import AccountId, ChatId
 
@@ -30,7 +29,7 @@ class ReportedMessage(msgspec.Struct, frozen=True):
 
 
 def _reported(one: Report) -> ReportedMessage:
-    content = content_of(one.body)
+    content = format.content(one.body)
     return ReportedMessage(
         one.number, one.chat, one.index, one.sender, one.sent, content, one.reporter, one.reason, one.reported
     )

@@ -24,11 +24,9 @@ from services.message.store.read_state import (
     read_news,
     with_cursors,
 )
-from services.message.store.retention import Expired, expire
-from services.message.store.revisions import Revised, revise
+from services.message.store.revisions import Expired, Revised, expire, revise
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
-from shared.contract.body import EXPIRED_BODY
 from shared.contract.drafts import DraftSaved, SavedDraft, SaveDraft
 from shared.contract.following import HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
@@ -53,7 +51,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_EXPIRED_ROWS = 200
 _INLINE_DRAFTS = 128
 """The most drafts that are posted on the event loop. Posting this number of drafts takes one or two milliseconds."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
@@ -177,8 +174,7 @@ class MessageStore:
     async def expire(self, before: int, after: int) -> Expired:
         """Replace the bodies of some messages: those with ids after `after` that were sent before `before` (Unix
         ms)."""
-        work = partial(expire, body=EXPIRED_BODY, before=before, after=after, rows=_EXPIRED_ROWS)
-        return await self._database.write(work, background=True)
+        return await self._database.write(partial(expire, before=before, after=after), background=True)
 
     # Read state
 

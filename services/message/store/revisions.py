@@ -1,5 +1,6 @@
 """Changes of committed messages: edits, recalls, reactions, pins. Each change is one transaction under the lock of the
-chat's row, and gets the chat's next `rev`. A repeated request changes nothing."""
+chat's row, and gets the chat's next `rev`. A repeated request changes nothing. Old messages
+expire."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -267,3 +268,45 @@ def find_first_bodies(
 
 def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(comparable(body), digest_size=16).digest()
+
+
+# Expiry replaces the bodies of messages in short transactions, and removes their reactions. The other columns stay.
+
+_EXPIRED_ROWS = 200
+_PAGE = sa.text("SELECT id, time FROM messages WHERE id > :after ORDER BY id LIMIT :rows")
+_EXPIRE_BODIES = sa.text("""
+    UPDATE messages SET body = :body
+    WHERE id > :after AND id <= :last AND time < :before AND body <> :body""")
+
+_OF_EXPIRED = """
+    DELETE FROM {table} WHERE (chat_id, "index") IN (
+        SELECT chat_id, "index" FROM messages WHERE id > :after AND id <= :last AND time < :before)"""
+_EXPIRE_DRAFTS = sa.text("DELETE FROM drafts WHERE rev < :before")
+_EXPIRE_OTHERS = [sa.text(_OF_EXPIRED.format(table=table)) for table in ("reactions", "edits")]
+"""The hashes of previous texts are also deleted. Afterwards, only the nonce shows that a message is repeated."""
+
+
+class Expired(NamedTuple):
+    """The result of one step. `last`: the id of the last examined message; None if no message follows. `expired`: the
+    number of bodies replaced."""
+
+    last: int | None
+    expired: int
+
+
+def expire(connection: sa.Connection, before: int, after: int) -> Expired:
+    """Examine the next messages after the id `after`, and replace the bodies of those sent before `before` (Unix
+    milliseconds). The first call also removes the drafts from before that time."""
+    if not after:
+        connection.execute(_EXPIRE_DRAFTS, {"before": before})
+    page = connection.execute(_PAGE, {"after": after, "rows": _EXPIRED_ROWS}).all()
+    if not page:
+        return Expired(None, 0)
+    last = page[-1].id
+    if all(row.time >= before for row in page):
+        return Expired(last, 0)
+    place = {"before": before, "after": after, "last": last}
+    replaced = connection.execute(_EXPIRE_BODIES, {"body": EXPIRED_BODY, **place})
+    for deletion in _EXPIRE_OTHERS if replaced.rowcount else ():
+        connection.execute(deletion, place)
+    return Expired(last, replaced.rowcount)

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from services.message.app import expire_all, remove_expired
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
-from services.message.store.retention import Expired
+from services.message.store.revisions import Expired
 from shared.contract.body import EXPIRED_BODY, unpack_segments
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
@@ -26,7 +26,7 @@ async def messages(store: MessageStore) -> list[Message]:
 
 
 async def test_old_messages_lose_their_body_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.message.store._EXPIRED_ROWS", 3)
+    monkeypatch.setattr("services.message.store.revisions._EXPIRED_ROWS", 3)
     store = MessageStore(database)
     for number in range(10):
         await store.post(drafts(number))
@@ -42,7 +42,7 @@ async def test_old_messages_lose_their_body_alone(database: Database, monkeypatc
 
 async def test_one_step_takes_a_few_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """So each transaction is short, even if many messages must be removed."""
-    monkeypatch.setattr("services.message.store._EXPIRED_ROWS", 3)
+    monkeypatch.setattr("services.message.store.revisions._EXPIRED_ROWS", 3)
     store = MessageStore(database)
     for number in range(5):
         await store.post(drafts(number))
