@@ -16,7 +16,7 @@ from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
 from services.edge.dialects.pipe import Pipe
-from services.edge.dialects.pipe.decode import READERS as PIPE_COMMANDS
+from services.edge.dialects.pipe.frames import READERS as PIPE_COMMANDS
 from services.edge.dialects.service_code import Service
 from shared.errors import StartupError
 

@@ -12,9 +12,7 @@ from services.edge.canonical.replies import DisplayMessage, MessageAccepted, Rep
 from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.json_frames import MemberMask
-from services.edge.dialects.ourchat_v1 import encode
-from services.edge.dialects.ourchat_v1.codes import ERROR_REPLIES
-from services.edge.dialects.ourchat_v1.decode import request_of
+from services.edge.dialects.ourchat_v1 import frames
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -58,7 +56,7 @@ class OurChatV1(Dialect):
         return self.unix_ms() // 1000
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        return (request_of(frame, self._account, self.limits),)
+        return (frames.request_of(frame, self._account, self.limits),)
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         match reply:
@@ -66,23 +64,23 @@ class OurChatV1(Dialect):
                 return reply.frames()
             case Authenticated():
                 registered = isinstance(request.command, Register)
-                encode_login = encode.registered if registered else encode.logged_in
+                encode_login = frames.registered if registered else frames.logged_in
                 return (encode_login(reply, self._unix_seconds),)
             case VerificationNeeded():
                 return self.encode_error(request, VERIFY_BY_MAIL)
             case ChatView(chat):
-                return (encode.in_group(chat.id, chat.name, self._account, self._unix_seconds),)
+                return (frames.in_group(chat.id, chat.name, self._account, self._unix_seconds),)
             case Ack() | MembershipRequested():
                 return ()
             case _:
                 raise never_requested("v1")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        error_reply = None if request is None else ERROR_REPLIES.get(type(request.command))
+        error_reply = None if request is None else frames.ERROR_REPLIES.get(type(request.command))
         state = error_reply.statuses[failure.code] if error_reply else None
         if error_reply is None or state is None:
-            return (encode.error(failure.text or failure.code, self._unix_seconds),)
-        return (encode.state(error_reply.reply, state, failure.text or failure.code, self._unix_seconds),)
+            return (frames.error(failure.text or failure.code, self._unix_seconds),)
+        return (frames.state(error_reply.reply, state, failure.text or failure.code, self._unix_seconds),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         frame = self._event_frame(event, self._unix_seconds)
@@ -91,17 +89,17 @@ class OurChatV1(Dialect):
     def _event_frame(self, event: Event, time: int) -> Frame | None:
         match event:
             case FriendshipRequested():
-                return encode.friendship_requested(event, time)
+                return frames.friendship_requested(event, time)
             case FriendshipAnswered():
-                return encode.friendship_answered(event, time)
+                return frames.friendship_answered(event, time)
             case MembershipApplied():
-                return encode.membership_applied(event, time)
+                return frames.membership_applied(event, time)
             case MembershipAnswered():
-                return encode.membership_answered(event, time)
+                return frames.membership_answered(event, time)
             case ChatRenamed(chat, name, by):
-                return encode.chat_renamed(chat, name, by, time)
+                return frames.chat_renamed(chat, name, by, time)
             case ProfileChanged(profile, renamed):
-                return encode.account_renamed(profile.id, profile.nickname, time) if renamed else None
+                return frames.account_renamed(profile.id, profile.nickname, time) if renamed else None
             case _:
                 return None
 
@@ -109,4 +107,4 @@ class OurChatV1(Dialect):
         return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.message(shown, self.base_url, self.language),)
+        return (frames.message(shown, self.base_url, self.language),)

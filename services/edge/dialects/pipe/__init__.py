@@ -9,8 +9,7 @@ from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted, MessagePage, Reply
 from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
-from services.edge.dialects.pipe import encode
-from services.edge.dialects.pipe.decode import command_name, request_of
+from services.edge.dialects.pipe import frames
 from services.edge.dialects.pipe.fields import mask_fields
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
@@ -28,7 +27,7 @@ from shared.setting_types import Language
 class Pipe(Dialect):
     """See services.edge.dialects.base."""
 
-    name = encode.NAME
+    name = frames.NAME
     shows_others_joins = False
     registration_logs_in = False
     login_shows_unread = True
@@ -45,16 +44,16 @@ class Pipe(Dialect):
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        return (request_of(frame, self._account, self.limits, self._uploads),)
+        return (frames.request_of(frame, self._account, self.limits, self._uploads),)
 
     def identify(self, frame: Frame) -> object:
-        return command_name(frame)
+        return frames.command_name(frame)
 
     # Frames out
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
         if isinstance(reply, MessagePage):
-            return tuple(encode.message(shown, self.base_url, self.language) for shown in reply.messages)
+            return tuple(frames.message(shown, self.base_url, self.language) for shown in reply.messages)
         return (self._reply(request, reply),)
 
     def _reply(self, request: Request, reply: Reply) -> Frame:
@@ -62,20 +61,20 @@ class Pipe(Dialect):
             case Authenticated():
                 registered = isinstance(request.command, Register)
                 if registered:
-                    return encode.done("register", self.language)
-                return encode.logged_in(reply, self._unread, self.language)
+                    return frames.done("register", self.language)
+                return frames.logged_in(reply, self._unread, self.language)
             case VerificationNeeded():
-                return encode.error(_name(request), VERIFY_BY_MAIL.text)
+                return frames.error(_name(request), VERIFY_BY_MAIL.text)
             case AccountView(profile, _, friends):
                 own = profile.id == self._account
-                return encode.profile(profile, own) if friends is None else encode.friends(friends)
+                return frames.profile(profile, own) if friends is None else frames.friends(friends)
             case ChatViews(chats):
-                return encode.groups(view.chat.id for view in chats if view.chat.kind is ChatKind.GROUP)
+                return frames.groups(view.chat.id for view in chats if view.chat.kind is ChatKind.GROUP)
             case ChatView():
                 return _group(_name(request), reply, self.language)
             case Requests(friendships, memberships):
                 of_friends = _name(request) == "get_unread_friend_request"
-                return encode.friend_requests(friendships) if of_friends else encode.group_requests(memberships)
+                return frames.friend_requests(friendships) if of_friends else frames.group_requests(memberships)
             case MessageAccepted() | MembershipRequested() | Ack():
                 return _done(request, self.language)
             case _:
@@ -91,9 +90,9 @@ class Pipe(Dialect):
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
             case FriendshipRequested(applicant=applicant, text=text):
-                return (Push((encode.friend_requests([PendingFriendship(applicant, text)]),)),)
+                return (Push((frames.friend_requests([PendingFriendship(applicant, text)]),)),)
             case MembershipApplied(applicant, chat, text):
-                return (Push((encode.group_requests([PendingMembership(applicant, chat, text)]),)),)
+                return (Push((frames.group_requests([PendingMembership(applicant, chat, text)]),)),)
             case _:
                 return ()
 
@@ -101,7 +100,7 @@ class Pipe(Dialect):
         return mask_fields(frame, mask)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.pushed_message(shown, self.base_url, self.language),)
+        return (frames.pushed_message(shown, self.base_url, self.language),)
 
     # The login
 
@@ -116,7 +115,7 @@ class Pipe(Dialect):
 
 @lru_cache(ERROR_CACHE_SIZE)
 def _error(name: str, reason: str) -> tuple[Frame]:
-    return (encode.error(name, reason),)
+    return (frames.error(name, reason),)
 
 
 def _name(request: Request) -> str:
@@ -127,12 +126,12 @@ def _name(request: Request) -> str:
 
 def _group(name: str, view: ChatView, language: Language) -> Frame:
     if name == "create_group":
-        return encode.group_created(view.chat.id, language)
-    return encode.group(view) if view.chat.kind is ChatKind.GROUP else encode.error(name, "this is no group")
+        return frames.group_created(view.chat.id, language)
+    return frames.group(view) if view.chat.kind is ChatKind.GROUP else frames.error(name, "this is no group")
 
 
 def _done(request: Request, language: Language) -> Frame:
     command, name = request.command, _name(request)
     if isinstance(command, AnswerFriendship | AnswerMembership):
-        return encode.handled(name, command.accept, language)
-    return encode.done(name, language)
+        return frames.handled(name, command.accept, language)
+    return frames.done(name, language)

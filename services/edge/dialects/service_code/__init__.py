@@ -9,10 +9,8 @@ from services.edge.canonical.replies import DisplayMessage, MessageAccepted, Mes
 from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.json_frames import MemberMask
-from services.edge.dialects.service_code import encode
-from services.edge.dialects.service_code.codes import ServiceCode
-from services.edge.dialects.service_code.decode import ConnectionSecret, ServiceContext, request_of
-from services.edge.dialects.service_code.encode import error_reply
+from services.edge.dialects.service_code import frames
+from services.edge.dialects.service_code.frames import ConnectionSecret, ServiceCode, ServiceContext
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -47,7 +45,7 @@ class Service(Dialect):
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        request = request_of(frame, self._secret, self.limits)
+        request = frames.request_of(frame, self._secret, self.limits)
         if isinstance(request.command, Login | Register):
             self._push_requested = self._push_by_address or _context(request).push
         return (request,)
@@ -61,23 +59,23 @@ class Service(Dialect):
         match reply:
             case Authenticated(token=token):
                 self._remember_secret(request)
-                return encode.success(token=token)
+                return frames.success(token=token)
             case VerificationNeeded():
-                return encode.failed(VERIFY_BY_MAIL.text)
+                return frames.failed(VERIFY_BY_MAIL.text)
             case MessageAccepted(message):
-                return encode.success(index=message.index)
+                return frames.success(index=message.index)
             case MessagePage(messages) if _context(request).code is ServiceCode.RECEIVE:
-                return encode.success(
-                    values=[encode.received(shown, self.base_url, self.language) for shown in messages]
+                return frames.success(
+                    values=[frames.received(shown, self.base_url, self.language) for shown in messages]
                 )
             case MessagePage(messages):
-                return encode.ok({"values": [encode.value(shown, self.base_url, self.language) for shown in messages]})
+                return frames.ok({"values": [frames.value(shown, self.base_url, self.language) for shown in messages]})
             case ChatViews(chats):
-                return encode.chats(chats, self.language)
+                return frames.chats(chats, self.language)
             case MembershipRequested(joined):
-                return encode.success() if joined else encode.failed("you have applied; the group has yet to approve")
+                return frames.success() if joined else frames.failed("you have applied; the group has yet to approve")
             case ChatView(chat):
-                return encode.success(chat=chat.id)
+                return frames.success(chat=chat.id)
             case _:
                 raise never_requested("service")
 
@@ -91,13 +89,13 @@ class Service(Dialect):
         kind = None if request is None else type(request.command)
         if kind in (Login, Register):
             self._push_requested = self.receives_pushes
-        return error_reply(kind, failure)
+        return frames.error_reply(kind, failure)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
         return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.push(shown, self.base_url, self.language),)
+        return (frames.push(shown, self.base_url, self.language),)
 
     # The login
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo
-from services.edge.dialects.pipe import encode
+from services.edge.dialects.pipe import frames
 from services.edge.dialects.registry import Entry
 from services.edge.dialects.text_fallback import render_message
 from services.session.domain import default_name
@@ -46,9 +46,9 @@ def test_a_recalled_message(entry: Entry, language: Language, text: str) -> None
 
 
 def test_pipe_has_an_english_text_for_each_reply() -> None:
-    texts = [encode.done(command, "en").decode() for command in encode._SUCCESSES]
-    texts += [encode.handled("x", accepted, "en").decode() for accepted in (True, False)]
-    texts.append(encode.group_created(ChatId(1), "en").decode())
+    texts = [frames.done(command, "en").decode() for command in frames._SUCCESSES]
+    texts += [frames.handled("x", accepted, "en").decode() for accepted in (True, False)]
+    texts.append(frames.group_created(ChatId(1), "en").decode())
     assert not any(map(_CHINESE.search, texts))
     assert [text.split("|")[0] for text in texts[:3]] == ["register_succ", "update_profile_succ", "up_pass_succ"]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from services.edge.dialects.ourchat_envelope import ErrorReply
-from services.edge.dialects.ourchat_v1.codes import ERROR_REPLIES
+from services.edge.dialects.ourchat_v1.frames import ERROR_REPLIES
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode
 

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.edge.canonical.commands import PostMessage
-from services.edge.dialects.pipe.decode import request_of
+from services.edge.dialects.pipe.frames import request_of
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Text

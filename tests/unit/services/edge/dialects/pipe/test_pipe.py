@@ -5,7 +5,7 @@ import pytest
 from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.pipe import Pipe
-from services.edge.dialects.pipe.decode import READERS
+from services.edge.dialects.pipe.frames import READERS
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure

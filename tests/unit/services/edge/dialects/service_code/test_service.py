@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.edge.canonical.commands import CreateChatByUuid
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.service_code import Service
-from services.edge.dialects.service_code.encode import STATES, error_reply
+from services.edge.dialects.service_code.frames import STATES, error_reply
 from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId

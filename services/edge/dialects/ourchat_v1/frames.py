@@ -1,30 +1,80 @@
-"""OurChat v1, client to server. For each code, one reader makes a command from the frame's `data`.
+"""The frames of OurChat v1, under the headings of the protocol's document. For each code that clients send, one reader
+makes a command from the frame's `data`. Frames to clients are written byte for byte. Each has a `time` in whole Unix
+seconds, and all numbers are integers. Errors of registration and login have states of their own. Every other error has
+code 18.
 
 The `time` of a frame is ignored, because the server's clock decides. If two keys exclude each other, a client may send
 the unused key as null.
 """
 
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
+from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import WireId, count_quotes, decode_as
-from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope
-from services.edge.dialects.ourchat_v1.codes import V1Code
+from services.edge.dialects.ourchat_envelope import ErrorReply, Members, check_own_account, login_command, read_envelope
+from services.edge.dialects.text_fallback import render_message
 from services.edge.dialects.wire_ids import parse_id
-from shared.contract.auth import IdentifierKind, Register
+from shared.contract.auth import Authenticated, IdentifierKind, Login, Register
 from shared.contract.contacts import AnswerFriendship, RequestFriendship
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered, MembershipApplied
+from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AddMember, AnswerMembership, RequestMembership
 from shared.contract.model import JoinPolicy, Text
 from shared.contract.session import CreateChat, RenameChat, SetProfile
+from shared.setting_types import Language
 from shared.settings.limits import FrameLimits
+
+
+class V1Code(IntEnum):
+    MESSAGE = 0
+    """文本信息, both ways. (1 to 3 are reserved for emoji, pictures and files.)"""
+    REGISTER = 4
+    REGISTERED = 5
+    """注册信息 and its reply."""
+    LOGIN = 6
+    LOGGED_IN = 7
+    """登录信息 and its reply."""
+    NEW_GROUP = 8
+    """建群请求 (request to make a group). Its reply has code 10."""
+    APPLY = 9
+    """申请加入群聊/添加好友, both ways."""
+    ACCEPT = 10
+    """被拉入群聊/通过加入群聊申请/通过好友申请, both ways."""
+    REJECT = 11
+    """拒绝加入群聊申请/好友申请, both ways."""
+    RENAME = 12
+    """修改群名/用户昵称, both ways."""
+    ERROR = 18
+    """An error for which the document has no state. This code is not in the document."""
+
+
+ERROR_REPLIES: Mapping[object, ErrorReply] = {
+    # 1 服务器错误, 2 邮箱重复
+    Register: ErrorReply(V1Code.REGISTERED, {
+        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
+        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
+        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
+    }),
+    # 1 账号或密码不正确, 2 服务器错误
+    Login: ErrorReply(V1Code.LOGGED_IN, {
+        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
+        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 2, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 2,
+        ErrorCode.UNAVAILABLE: 2, ErrorCode.INTERNAL: 2,
+    }),
+}  # fmt: skip
+"""The error replies by the type of the command."""
+
 
 _QUOTED_CHARACTERS = 64
 
@@ -235,3 +285,105 @@ _READERS: Mapping[int, Callable[[Members, AccountId, FrameLimits], Request]] = {
     V1Code.REJECT: _reject,
     V1Code.RENAME: _rename,
 }
+
+# Frames to clients
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _V1SenderMember(msgspec.Struct):
+    """`private_id` is the recipient, also in the frame that the sender gets."""
+
+    ocid: int
+    group_id: int | UnsetType = UNSET
+    private_id: int | UnsetType = UNSET
+
+
+class _V1Text(msgspec.Struct):
+    """A message. Its `cid` is the id of the message."""
+
+    cid: int
+    sender: _V1SenderMember
+    msg: str
+
+
+class _V1Message(msgspec.Struct):
+    """文本信息."""
+
+    code: int
+    time: int
+    data: _V1Text
+
+
+def message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
+    sent = shown.message
+    private = UNSET if shown.to is None else shown.to
+    sender = _V1SenderMember(sent.sender, sent.chat if shown.to is None else UNSET, private)
+    text = render_message(shown.segments, base_url, language)
+    return _encode(_V1Message(0, sent.time // 1000, _V1Text(sent.id, sender, text)))
+
+
+def _frame(code: int, time: int, data: dict[str, object]) -> bytes:
+    return _encode({"code": code, "time": time, "data": data})
+
+
+def registered(answer: Authenticated, time: int) -> bytes:
+    """Encode 注册返回信息. Its token is also valid for uploads, downloads and other dialects."""
+    return _frame(V1Code.REGISTERED, time, {"state": 0, "ocId": answer.account, "token": answer.token})
+
+
+def logged_in(answer: Authenticated, time: int) -> bytes:
+    """登录返回信息."""
+    return _frame(V1Code.LOGGED_IN, time, {"state": 0, "ocid": answer.account, "token": answer.token})
+
+
+def state(code: int, state: int, details: str, time: int) -> bytes:
+    """The reply to a registration or login that failed. `details` are not in the document."""
+    return _frame(code, time, {"state": state, "details": details})
+
+
+def error(details: str, time: int) -> bytes:
+    return _frame(V1Code.ERROR, time, {"details": details})
+
+
+def friendship_requested(event: FriendshipRequested, time: int) -> bytes:
+    return _frame(V1Code.APPLY, time, {"add_ocid": event.account, "ocid": event.applicant} | _text_member(event.text))
+
+
+def friendship_answered(event: FriendshipAnswered, time: int) -> bytes:
+    """The answer to a friend request. Even a rejection names the account that has answered."""
+    code = V1Code.ACCEPT if event.accepted else V1Code.REJECT
+    return _frame(code, time, {"add_ocid": event.account, "ocid": event.applicant})
+
+
+def membership_applied(event: MembershipApplied, time: int) -> bytes:
+    return _frame(V1Code.APPLY, time, {"group_id": event.chat, "ocid": event.applicant} | _text_member(event.text))
+
+
+def membership_answered(event: MembershipAnswered, time: int) -> bytes:
+    if event.accepted:
+        return in_group(event.chat, event.name, event.account, time)
+    return _frame(V1Code.REJECT, time, {"group_id": event.chat, "ocid": event.account})
+
+
+def in_group(chat: ChatId, name: str, account: AccountId, time: int) -> bytes:
+    """The account is in this group, because it was accepted or added, or has created the group."""
+    return _frame(V1Code.ACCEPT, time, {"group_id": chat, "group_name": name, "ocid": account})
+
+
+def chat_renamed(chat: ChatId, name: str, by: AccountId, time: int) -> bytes:
+    return _frame(V1Code.RENAME, time, {"group_id": chat, "ocid": by} | _name_members(name))
+
+
+def account_renamed(account: AccountId, name: str, time: int) -> bytes:
+    return _frame(V1Code.RENAME, time, {"ocid": account} | _name_members(name))
+
+
+def _name_members(name: str) -> dict[str, object]:
+    """The name under two keys, because the document's example has one key and its table has the other."""
+    return {"name": name, "group_name": name}
+
+
+def _text_member(text: str) -> dict[str, object]:
+    """The text that an applicant has written in another dialect. The protocol's document has no such text."""
+    return {"text": text} if text else {}
