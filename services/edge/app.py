@@ -32,8 +32,7 @@ from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.dispatcher import Dispatcher, TracedHandler
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import ChatReads, ClientSearches, MessageHistory
-from services.edge.handlers.message_forwarder import MessageChanger, MessageForwarder, WebhookMessages
-from services.edge.handlers.message_resolver import MessageResolver
+from services.edge.handlers.messages import MessageChanger, MessageForwarder, MessageResolver, WebhookMessages
 from services.edge.handlers.operators import IrcOperators
 from services.edge.http import HttpApp, LinkPages, MediaInterface, ProgramInterface
 from services.edge.http.app import TracedHttp

@@ -7,12 +7,11 @@ No other service waits for search. While search is unavailable, only searches ar
 import asyncio
 from functools import partial
 
-from services.search.adapters.chat_lists import ChatLists
 from services.search.dashboard import DASHBOARD
 from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
 from services.search.router import receive_searches, route, serve_searches
-from services.search.service.answering import TextSearch
+from services.search.service.answering import ChatLists, TextSearch
 from services.search.service.following import Follower
 from services.search.service.names import NameResolver
 from shared.bus.client import Bus

@@ -12,7 +12,7 @@ from services.edge.dialects.base import Request
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.forwarding import Forwarder
-from services.edge.handlers.message_resolver import MessageResolver
+from services.edge.handlers.messages import MessageResolver
 from services.edge.handlers.table import Handlers, for_actor
 from services.edge.notifications.social import SocialNotifier
 from shared.contract.ids import AccountId

@@ -18,8 +18,9 @@ from services.search.text.query import QueryError, SearchQuery, parse
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.following import ReadVisible, Visible
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Message
+from shared.contract.model import Message, Role
 from shared.contract.search import MAX_CONTEXT, MAX_HITS, MAX_QUERY, SearchHit, SearchMessages, SearchPage
+from shared.contract.session import ChatList, GetMembership, ListChats, Membership, MembershipVersions
 
 _THREADS = 2
 _STEP_SECONDS = 0.05
@@ -34,11 +35,6 @@ class IndexReading(Protocol):
     def read(self) -> MessageIndex | None: ...
 
 
-class ListedChats(Protocol):
-    async def of(self, account: AccountId) -> Mapping[ChatId, int]:
-        """The account's chats, with the first index that the account may see in each. Raises RequestError."""
-
-
 class TextSearch:
     """Answers searches. Every method may raise RequestError."""
 
@@ -46,7 +42,7 @@ class TextSearch:
         self,
         indexes: IndexReading,
         indexed_to: Callable[[], int],
-        chats: ListedChats,
+        chats: "ChatLists",
         read_visible: Callable[[ReadVisible], Awaitable[Visible]],
         names: NameResolver,
         metrics: SearchMetrics,
@@ -180,3 +176,107 @@ def _around(messages: Mapping[Place, Message], hits: Iterable[SearchHit], reques
     own, context = {(one.chat, one.index) for one in hits}, request.context
     near = {(chat, index + off) for chat, index in own for off in range(-context, context + 1)}
     return [messages[place] for place in sorted(near if request.with_hits else near - own) if place in messages]
+
+
+_MAX_ENTRIES = 500_000
+"""The most chats in all lists together. They take tens of MiB."""
+_MAX_CHANGED = 50
+"""The most chats with changed members. If there are more, all lists are dropped."""
+_KEPT_SECONDS = 300.0
+"""The time for which a list is valid. The time is limited, because a process that dies may not have announced a
+change."""
+
+FirstIndexes = dict[ChatId, int]
+
+
+class ChatLists:
+    """Caches the chats of accounts that search, with the first index that the account may see in each. If the session
+    service must list ten thousand chats, this takes longer than the search itself. Lists are corrected when session
+    announces changed members. Each hit is checked again, so an outdated list shows no forbidden messages. `of` raises
+    RequestError."""
+
+    def __init__(
+        self,
+        list_chats: Callable[[ListChats], Awaitable[ChatList]],
+        membership: Callable[[GetMembership], Awaitable[Membership]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._list_chats = list_chats
+        self._membership = membership
+        self._clock = clock
+        self._lists: dict[AccountId, tuple[float, FirstIndexes]] = {}
+        """Each list with the time when it was read. The least recently used list comes first."""
+        self._entries = 0
+        self._changed: set[ChatId] = set()
+        self._losses = 0
+        self._correcting = asyncio.Lock()
+
+    def announce(self, message: MembershipVersions) -> None:
+        """Note that the members of these chats have changed."""
+        self._changed |= message.versions.keys()
+        if len(self._changed) > _MAX_CHANGED:
+            self.lost()
+
+    def lost(self, _reason: str = "") -> None:
+        """Drop all lists, because announcements may be missing."""
+        self._lists.clear()
+        self._changed.clear()
+        self._entries = 0
+        self._losses += 1
+
+    async def of(self, account: AccountId) -> FirstIndexes:
+        """The list of the account. The caller must not change it."""
+        async with self._correcting:
+            await self._correct()
+        read, found = self._lists.pop(account, (0.0, None))
+        if found is not None:
+            self._entries -= len(found)
+        if found is None or self._clock() - read > _KEPT_SECONDS:
+            losses, read = self._losses, self._clock()
+            found = await self._read(account)
+            if losses != self._losses:
+                return found
+        self._keep(account, read, found)
+        return found
+
+    def _keep(self, account: AccountId, read: float, found: FirstIndexes) -> None:
+        if (other := self._lists.pop(account, None)) is not None:
+            self._entries -= len(other[1])
+        self._lists[account] = (read, found)
+        self._entries += len(found)
+        while self._entries > _MAX_ENTRIES and len(self._lists) > 1:
+            _, dropped = self._lists.pop(next(iter(self._lists)))
+            self._entries -= len(dropped)
+
+    async def _read(self, account: AccountId) -> FirstIndexes:
+        page = await self._list_chats(ListChats(account))
+        found = {one.chat: one.first_index for one in page.entries}
+        while page.more:
+            page = await self._list_chats(ListChats(account, page.entries[-1].chat))
+            found |= {one.chat: one.first_index for one in page.entries}
+        return found
+
+    async def _correct(self) -> None:
+        changed, self._changed = self._changed, set()
+        if not self._lists:
+            return
+        try:
+            for chat in changed:
+                await self._correct_chat(chat)
+        except RequestError:
+            self.lost()
+            raise
+
+    async def _correct_chat(self, chat: ChatId) -> None:
+        page = await self._membership(GetMembership(chat))
+        members = page.members
+        while page.more:
+            page = await self._membership(GetMembership(chat, 0, (members[-1].version, members[-1].account)))
+            members = members + page.members
+        first = {one.account: one.first_index for one in members if one.role is not Role.LEFT}
+        for account, (_, found) in self._lists.items():
+            before = len(found)
+            found.pop(chat, None)
+            if account in first:
+                found[chat] = first[account]
+            self._entries += len(found) - before

@@ -14,10 +14,9 @@ from services.message.domain import ChangePermissions
 from services.message.metrics import MessageMetrics
 from services.message.service.following import MessageFeed
 from services.message.store import MessageStore
-from services.search.adapters.chat_lists import ChatLists
 from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
-from services.search.service.answering import TextSearch
+from services.search.service.answering import ChatLists, TextSearch
 from services.search.service.following import Follower
 from services.search.service.names import NameResolver
 from shared.clock import now_ms

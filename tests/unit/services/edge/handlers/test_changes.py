@@ -6,7 +6,7 @@ import pytest
 
 from services.edge.canonical.commands import EditMessage
 from services.edge.client.posts import nonce_of
-from services.edge.handlers.message_forwarder import MessageChanger
+from services.edge.handlers.messages import MessageChanger
 from services.edge.upstream.attempt import ANY
 from shared.contract import subjects
 from shared.contract.body import unpack

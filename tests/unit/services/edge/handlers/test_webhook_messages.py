@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.edge.app import Edge
-from services.edge.handlers.message_forwarder import WebhookMessages
+from services.edge.handlers.messages import WebhookMessages
 from shared.contract.body import unpack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId

@@ -1,1 +1,0 @@
-"""The adapter of search: the chat lists that the session service returns."""
