@@ -42,7 +42,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     lists = ChatLists(request, request)
     follower = Follower(feed, feed, directory, metrics, partial(receive_searches, bus), settings.message.retention_days)
     names = NameResolver(bus.send, _NAME_SECONDS)
-    search = TextSearch(directory, follower.indexed_to, lists, request, names, metrics)
+    search = TextSearch(directory, follower.indexed_to, lists.of, request, names, metrics)
     metrics.watch_disk(settings.search.directory)
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
     metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)

@@ -151,7 +151,7 @@ async def measure(messages: int, searches: int, shares: Sequence[float], directo
         f"{int(metrics.indexed._value.get())} indexed in {cpu:.1f} s of CPU time ({took:.0f} s), "
         f"{size / messages:.0f} bytes a message",
     ]
-    search = TextSearch(indexes, follower.indexed_to, made, made.visible, NameResolver(made.request, 1.0), metrics)
+    search = TextSearch(indexes, follower.indexed_to, made.of, made.visible, NameResolver(made.request, 1.0), metrics)
     tune_garbage_collection()
     for number, late in itertools.product(_NUMBERS, shares):
         times: dict[str, list[float]] = {}

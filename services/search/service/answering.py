@@ -42,14 +42,14 @@ class TextSearch:
         self,
         indexes: IndexReading,
         indexed_to: Callable[[], int],
-        chats: "ChatLists",
+        chats_of: Callable[[AccountId], Awaitable[Mapping[ChatId, int]]],
         read_visible: Callable[[ReadVisible], Awaitable[Visible]],
         names: NameResolver,
         metrics: SearchMetrics,
     ) -> None:
         self._indexes = indexes
         self._indexed_to = indexed_to
-        self._chats = chats
+        self._chats_of = chats_of
         self._read_visible = read_visible
         self._names = names
         self._metrics = metrics
@@ -87,7 +87,7 @@ class TextSearch:
         """The chats to search: those of the actor's chats that the filters of the query and the request select. Each
         chat has the first index that the actor may see. The result is a copy, because the cached lists are corrected
         meanwhile. Raises QueryError."""
-        chats, only = await self._chats.of(request.actor), set[ChatId]()
+        chats, only = await self._chats_of(request.actor), set[ChatId]()
         if request.chat:
             if request.chat not in chats:
                 raise RequestError(

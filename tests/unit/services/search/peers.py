@@ -124,7 +124,7 @@ class Peers:
         self.chats = ChatLists(self.session.list_chats, self.session.membership)
         names = NameResolver(self.session.request, 1.0)
         self.searching = TextSearch(
-            self.directory, self.follower.indexed_to, self.chats, self.feed.visible, names, metrics
+            self.directory, self.follower.indexed_to, self.chats.of, self.feed.visible, names, metrics
         )
 
     async def _answer(self, answers: bool) -> None:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from services.cli.admin import chats, export
 from services.cli.admin.bus_client import AdminClient, connected_client
+from services.cli.admin.trail import search_trail
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import ListOwnReports, OwnReports, SearchTrail, UserView
@@ -189,5 +190,5 @@ async def test_all_sent_messages_are_exported(client: AdminClient) -> None:
 async def test_all_pages_of_the_trail_are_read(client: AdminClient) -> None:
     for number in range(1, 6):
         await client.record("show chat", detail=str(number))
-    found = [act.detail async for act in export.search_trail(client, SearchTrail())]
+    found = [act.detail async for act in search_trail(client, SearchTrail())]
     assert found == ["5", "4", "3", "2", "1"]
