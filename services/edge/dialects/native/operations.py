@@ -11,13 +11,12 @@ from services.edge.dialects.native.account import ACCOUNT_OPERATIONS
 from services.edge.dialects.native.bots_and_webhooks import BOT_OPERATIONS, WEBHOOK_OPERATIONS
 from services.edge.dialects.native.chats import CHAT_OPERATIONS
 from services.edge.dialects.native.members import MEMBER_OPERATIONS
-from services.edge.dialects.native.messages import MESSAGE_OPERATIONS
+from services.edge.dialects.native.messages import MESSAGE_OPERATIONS, SEARCH
 from services.edge.dialects.native.operation import ANY, LOCAL, RATES, AnyOperation, Caller, Operation
 from services.edge.dialects.native.own_chats import OWN_CHAT_OPERATIONS
 from services.edge.dialects.native.own_data import OWN_DATA_OPERATIONS
 from services.edge.dialects.native.own_settings import OWN_SETTINGS_OPERATIONS
 from services.edge.dialects.native.push import PUSH_OPERATIONS
-from services.edge.dialects.native.search import SEARCH
 from services.edge.dialects.native.shapes import NoParameters, Parameters
 from services.edge.dialects.native.sync import SYNC_OPERATIONS
 from services.edge.dialects.native.users import EPHEMERAL_OPERATIONS, USER_OPERATIONS
