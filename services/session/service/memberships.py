@@ -8,11 +8,11 @@ from services.session.domain import LOBBY
 from services.session.service.made import Makers
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import departures, links, memberships, roles
+from services.session.store import departures, links, memberships, moderation, views
 from services.session.store.departures import LeftChat
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin, StartedJoins
+from services.session.store.moderation import ChangedRoles
 from services.session.store.requests import once
-from services.session.store.roles import ChangedRoles
 from shared.clock import now_ms
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.errors import ErrorCode, Reason, RequestError
@@ -142,7 +142,7 @@ class Memberships:
                 ErrorCode.INVALID, "the role must be member, admin or owner", "role", reason=Reason.CHOICE
             )
         result = await self._database.write(
-            once(roles.set_role, ChangedRoles), request, now_ms(), self._broadcast_members
+            once(moderation.set_role, ChangedRoles), request, now_ms(), self._broadcast_members
         )
         if result.changed:
             events = [
@@ -157,7 +157,7 @@ class Memberships:
         domain.check_in_chat(request)
         domain.check_characters("query", request.query, _QUERY_CHARACTERS)
         limit = min(request.count, _MEMBERS_PAGE) if request.count > 0 else _MEMBERS_PAGE
-        return await self._database.read(roles.list_members, request, limit)
+        return await self._database.read(views.list_members, request, limit)
 
     # Links
 

@@ -1,5 +1,5 @@
-"""Moderation of a group by its owner and admins: bans, silences, and the end of the group. Reports of messages to the
-operator."""
+"""Moderation of a group by its owner and admins: roles, bans, silences, and the end of the group. Reports of messages
+to the operator."""
 
 from typing import NamedTuple
 
@@ -28,8 +28,9 @@ from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SetRole, SilenceMember, UnbanMember
 from shared.contract.model import JoinPolicy, Message, Role
+from shared.contract.session import Member
 from shared.settings.limits import GroupLimits
 
 
@@ -126,6 +127,47 @@ def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast
         touch(connection, members, now)
     return DisbandedChat(version, members, rejected)
 
+
+class ChangedRoles(NamedTuple):
+    """The result of a change of roles. `changed`: the changed members, each with the chat's new version; empty if the
+    member already had this role. `recipients`: all members; None if there are many."""
+
+    version: int
+    changed: list[Member]
+    recipients: list[AccountId] | None
+
+
+def set_role(connection: sa.Connection, request: SetRole, now: int, broadcast_from: int) -> ChangedRoles:
+    """Sets a role. In a group with `broadcast_from` or more members, the profiles' times of change stay the same.
+    Raises RequestError."""
+    group = lock_group(connection, request.chat)
+    present = role_of(connection, group.id, request.account)
+    domain.check_can_set_role(role_in(connection, group, request.actor), present)
+    if request.role is Role.OWNER and group.ownerless:
+        raise domain.nobody_owns()
+    if present is request.role:
+        return ChangedRoles(group.version, [], None)
+    version = group.version + 1
+    changed = [_change(connection, request, request.account, request.role, version)]
+    if request.role is Role.OWNER:
+        changed.append(_change(connection, request, request.actor, Role.ADMIN, version))
+        connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=request.account))
+    increment_version(connection, group.id, now)
+    recipients = members_of(connection, group.id) if group.size < broadcast_from else None
+    if recipients is not None:
+        lock_active(connection, recipients)
+        touch(connection, recipients, now)
+    return ChangedRoles(version, changed, recipients)
+
+
+def _change(connection: sa.Connection, request: SetRole, account: AccountId, role: Role, version: int) -> Member:
+    own = sa.and_(member.c.chat == request.chat, member.c.account == account)
+    change = sa.update(member).where(own).values(role=role, version=version)
+    row = connection.execute(change.returning(member.c.first_index, member.c.unread_from)).one()
+    return Member(account, role, row.first_index, version, row.unread_from or 0)
+
+
+# Reports
 
 _REPORT_FIELDS = [report.c[field] for field in Report.__struct_fields__]
 

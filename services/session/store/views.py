@@ -1,4 +1,4 @@
-"""Chats as a member sees them: with other members, profile summaries, and muted members."""
+"""Chats as a member sees them: with other members, profile summaries, and muted members. Lists of members."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import UNSET
 
+from services.session import domain
 from services.session.domain import ALWAYS, hidden_error
+from services.session.store.bans import silences
 from services.session.store.chats import FINISHED, finished_memberships
 from services.session.store.sql import CHAT, IS_MEMBER, chat_of, parse_pair
 from services.session.tables import block, chat, member, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import ListMembers, MemberList, MemberRole
 from shared.contract.model import Chat, ChatKind, ProfileSummary, Role
 from shared.contract.resume import fingerprint
 from shared.contract.session import (
@@ -29,6 +32,7 @@ from shared.contract.session import (
     PlaceChat,
     ReadTime,
 )
+from shared.names import plain_name
 
 _CHATS = 500
 _SUMMARIES = 10_000
@@ -180,3 +184,79 @@ def _blocked_pairs(connection: sa.Connection, accounts: frozenset[AccountId]) ->
         block.c.account.in_(accounts), block.c.blocked.in_(accounts)
     )
     return {frozenset((row.account, row.blocked)) for row in connection.execute(rows)}
+
+
+# Members
+
+_LOOKED_AT = 5_000
+"""The most members that are examined for one page of a search."""
+_Rows = Sequence[Any]
+_SUMMARY = (profile.c.nickname, profile.c.avatar, profile.c.nick, profile.c.guest, profile.c.signature, profile.c.bot)
+
+
+def list_members(connection: sa.Connection, request: ListMembers, limit: int) -> MemberList:
+    """A page of the members, or of the changed members, ordered by account. Raises RequestError."""
+    versions = sa.select(member.c.version, chat.c.version.label("present")).join(chat, chat.c.id == member.c.chat)
+    own = sa.and_(member.c.chat == request.chat, member.c.account == request.actor, IS_MEMBER)
+    found = connection.execute(versions.where(own)).one_or_none()
+    if found is None:
+        raise domain.hidden_error(ErrorCode.FORBIDDEN)
+    since = request.since if found.version <= request.since <= found.present else 0
+    silenced = silences(connection, request.chat)
+    rows, after = (
+        _named(connection, request, limit) if request.query else _members_page(connection, request, since, limit)
+    )
+    listed = [
+        MemberRole(AccountId(row.account), Role.LEFT)
+        if row.role == Role.LEFT
+        else _member_role(row, silenced.get(row.account, 0))
+        for row in rows[:limit]
+    ]
+    since = 0 if request.query else since
+    more = len(rows) > limit or after != NO_ACCOUNT
+    return MemberList(listed, more, silenced.get(NO_ACCOUNT, 0), found.present, since, after)
+
+
+def _member_role(row: Any, silenced: int) -> MemberRole:
+    real_name = row.signature if row.guest else ""
+    return MemberRole(
+        AccountId(row.account), Role(row.role), silenced, row.nickname, row.avatar, row.nick, row.guest, real_name,
+        row.speaker, row.bot,
+    )  # fmt: skip
+
+
+def _members_page(connection: sa.Connection, request: ListMembers, since: int, limit: int) -> tuple[_Rows, AccountId]:
+    return connection.execute(_listed(request, since).limit(limit + 1)).all(), NO_ACCOUNT
+
+
+def _named(connection: sa.Connection, request: ListMembers, limit: int) -> tuple[_Rows, AccountId]:
+    """The members whose nicknames begin with the query, and the last account that was examined; NO_ACCOUNT if there are
+    no further members."""
+    own = sa.select(member.c.account, member.c.role, member.c.speaker).where(member.c.chat == request.chat, IS_MEMBER)
+    own = own.where(member.c.account > request.after).order_by(member.c.account).limit(_LOOKED_AT)
+    some = own.subquery()
+    rows = sa.select(some, *_SUMMARY).join(profile, profile.c.id == some.c.account)
+    rows = rows.where(sa.or_(*(profile.c.nickname.istartswith(one, autoescape=True) for one in _cases(request.query))))
+    found = connection.execute(rows.order_by(some.c.account).limit(limit + 1)).all()
+    if len(found) > limit:
+        return found, AccountId(found[limit - 1].account)
+    looked_at, last = connection.execute(sa.select(sa.func.count(), sa.func.max(some.c.account))).one()
+    return found, AccountId(last) if looked_at == _LOOKED_AT else NO_ACCOUNT
+
+
+def _cases(query: str) -> set[str]:
+    """The usual spellings of the query. They are needed because SQLite, and PostgreSQL with some collations, compare
+    without regard to case only in ASCII."""
+    name = plain_name(query)
+    return {name, name.lower(), name.upper(), name.capitalize(), name.title()}
+
+
+def _listed(request: ListMembers, since: int) -> sa.Select[Any]:
+    """Selects the members after an account, or only the changed ones. For changed members, the condition on the account
+    is an expression instead of a column. So databases use the index of versions, and read only the changed members."""
+    fields = sa.select(member.c.account, member.c.role, member.c.speaker, *_SUMMARY)
+    rows = fields.join(profile, profile.c.id == member.c.account).where(member.c.chat == request.chat)
+    if not since:
+        return rows.where(member.c.account > request.after, IS_MEMBER).order_by(member.c.account)
+    account = member.c.account + 0
+    return rows.where(member.c.version > since, account > request.after).order_by(account)

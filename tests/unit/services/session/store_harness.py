@@ -20,11 +20,9 @@ from services.session.store import (
     profiles,
     views,
 )
-from services.session.store import roles as member_roles
 from services.session.store.departures import LeftChat
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, FinishedJoins, StartedJoin, StartedJoins
-from services.session.store.moderation import BannedMember, DisbandedChat
-from services.session.store.roles import ChangedRoles
+from services.session.store.moderation import BannedMember, ChangedRoles, DisbandedChat
 from services.session.tables import friendship, member
 from shared.contract.contacts import AnswerFriendship, PendingEvent, RequestFriendship, Requests, SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
@@ -190,7 +188,7 @@ class StoreHarness:
         self, actor: AccountId, number: ChatId, account: AccountId, role: Role, broadcast_from: int = 512
     ) -> ChangedRoles:
         request = SetRole(number, account, role, actor)
-        change = partial(member_roles.set_role, request=request, now=self.now, broadcast_from=broadcast_from)
+        change = partial(moderation.set_role, request=request, now=self.now, broadcast_from=broadcast_from)
         return await self.database.write(change)
 
     # Moderation
@@ -243,7 +241,7 @@ class StoreHarness:
         self, actor: AccountId, number: ChatId, after: AccountId = NO_ACCOUNT, most: int = 100, **more: Any
     ) -> MemberList:
         request = ListMembers(number, after, actor, **more)
-        return await self.database.read(partial(member_roles.list_members, request=request, limit=most))
+        return await self.database.read(partial(views.list_members, request=request, limit=most))
 
     async def set_role(self, number: ChatId, account: AccountId, role: Role) -> None:
         change = sa.update(member).where(member.c.chat == number, member.c.account == account).values(role=role)

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
-from services.session.store import roles as member_roles
+from services.session.store import views
+from services.session.store.moderation import ChangedRoles
 from services.session.store.profiles import set_profile
-from services.session.store.roles import ChangedRoles
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import MemberList, MemberRole
@@ -96,7 +96,7 @@ async def test_members_are_found_by_the_beginning_of_their_names(
     assert await found("zo", most=1) == ([ANN], ANN)
     assert await found("zo", after=ANN) == ([BOB], 0)
     assert [await found(query) for query in ("zora%", "z%", "_oe", "x")] == [([BOB], 0), ([], 0), ([], 0), ([], 0)]
-    monkeypatch.setattr(member_roles, "_LOOKED_AT", 2)
+    monkeypatch.setattr(views, "_LOOKED_AT", 2)
     assert await found("a") == ([], BOB)
     assert await found("a", after=BOB) == ([CEM], 0)
     await populated.end_membership(CEM, chat, CEM)
