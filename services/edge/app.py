@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.audit import DeliveryAuditor, MessageLocator
 from services.edge.catchup.left_out import LeftOutMessages
-from services.edge.catchup.reader import MissedReader, SyncRequests
+from services.edge.catchup.missed import MissedReader, SyncRequests
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.session import LocalServices
@@ -27,10 +27,9 @@ from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import server_tls
-from services.edge.handlers.accounts import AccountHandler, AvatarFiles, OwnDataExporter
+from services.edge.handlers.accounts import AccountHandler, AvatarFiles, Forwarder, OwnDataExporter
 from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.dispatcher import Dispatcher, TracedHandler
-from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import ChatReads, ClientSearches, MessageHistory
 from services.edge.handlers.messages import MessageChanger, MessageForwarder, MessageResolver, WebhookMessages
 from services.edge.handlers.operators import IrcOperators

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
-from services.edge.catchup.missed import MissedMessages, ReadingClient
-from services.edge.catchup.reader import MissedReader
+from services.edge.catchup.missed import MissedMessages, MissedReader, ReadingClient
 from services.edge.client.connection import Connection, PendingVerification
 from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.outbox import ClientOutbox

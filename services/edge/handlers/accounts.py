@@ -20,7 +20,6 @@ from services.edge.client.session import LoginSession
 from services.edge.dialects.encoded_message import to_display
 from services.edge.ephemeral.events import OwnChange
 from services.edge.ephemeral.hub import EphemeralHub
-from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.table import Handlers, for_actor
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.media import MediaService
@@ -31,7 +30,7 @@ from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract.admin import ListOwnReports
-from shared.contract.contacts import ListBlocked, ListRequests, SetBlocked
+from shared.contract.contacts import ListBlocked, ListRequests, LookUpAccounts, SetBlocked
 from shared.contract.drafts import GetDraft, SaveDraft
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -43,18 +42,64 @@ from shared.contract.model import JoinPolicy, Message, Profile
 from shared.contract.own_settings import GetOwnSettings, SetOwnSettings
 from shared.contract.push import ListSubscriptions
 from shared.contract.recovery import SetSecurity
+from shared.contract.routes import Forwarded
 from shared.contract.session import (
     AccountView,
+    ChatViews,
+    ChatWithMembers,
     CreateChat,
+    FindAccounts,
     GetAccount,
     GetChat,
     ListChatViews,
     MarkReadTime,
     MuteChat,
+    OpenPrivateChat,
     PlaceChat,
     SetProfile,
 )
+from shared.request_nonce import request_nonce_of
 from shared.tasks import time_left
+
+
+class Forwarder:
+    """Repeats each request until the time of the operation ends. The nonce ensures that a request has its effect only
+    once. Every method may raise RequestError."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def forward(self, command: Forwarded, actor: AccountId) -> msgspec.Struct:
+        """Raises RequestError."""
+        command.set_actor(actor)
+        nonce = request_nonce_of(actor, getattr(command, "nonce", ""))
+        request = self._bus.request(command.route, command, retry=True, nonce=nonce)
+        reply: msgspec.Struct = await request
+        return reply
+
+    async def find_accounts(self, uuids: list[str]) -> dict[str, AccountId]:
+        request = self._bus.send(FindAccounts(uuids), retry=True)
+        return (await request).accounts
+
+    async def look_up(self, identifier: str, actor: AccountId) -> list[AccountId]:
+        request = LookUpAccounts(identifier, actor)
+        return (await self._bus.send(request)).accounts
+
+    async def open_private_chat(self, other: AccountId, actor: AccountId) -> ChatId:
+        request = OpenPrivateChat(other, actor)
+        return (await self._bus.send(request, retry=True)).chat
+
+    async def list_chats(self, command: ListChatViews, actor: AccountId) -> ChatViews:
+        """Return the chats of all pages."""
+        command.actor = actor
+        chats: list[ChatWithMembers] = []
+        while True:
+            page = await self._bus.send(command, retry=True)
+            chats += page.chats
+            if not page.more or not page.chats:
+                return ChatViews(chats)
+            command = msgspec.structs.replace(command, after=chats[-1].chat.id)
+
 
 _PAGE = 200
 """The number of messages of a chat that one page of an export covers."""

@@ -10,8 +10,8 @@ from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.ephemeral.hub import EphemeralHub
+from services.edge.handlers.accounts import Forwarder
 from services.edge.handlers.auth import AuthHandler
-from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.messages import MessageResolver
 from services.edge.handlers.table import Handlers, for_actor
 from services.edge.notifications.social import SocialNotifier

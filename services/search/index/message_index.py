@@ -19,7 +19,7 @@ import tantivy
 from tantivy import Document, FieldType, Occur, Order, Query, Schema
 
 from services.search.index.documents import kinds_of, segments_of, text_of
-from services.search.text.lookups import Clause, Lookup
+from services.search.text.matches import Clause, Lookup
 from services.search.text.terms import TERMS_VERSION, index_terms
 from shared.contract.following import ChatNews, HeadPosition
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId

@@ -12,8 +12,7 @@ from services.search.index.documents import kinds_of, segments_of, text_of
 from services.search.index.message_index import FoundPlace, MessageIndex, Wanted
 from services.search.metrics import SearchMetrics
 from services.search.service.names import NameResolver
-from services.search.text.lookups import forbidden, required
-from services.search.text.marks import excerpt, marks
+from services.search.text.matches import excerpt, forbidden, marks, required
 from services.search.text.query import QueryError, SearchQuery, parse
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.following import ReadVisible, Visible

@@ -18,7 +18,7 @@ from services.search.index import directory as index_directory
 from services.search.index import message_index
 from services.search.index.message_index import FoundPlace, MessageIndex, Wanted
 from services.search.service import following
-from services.search.text.lookups import required
+from services.search.text.matches import required
 from services.search.text.query import parse
 from shared.contract.body import pack_edited, pack_segments
 from shared.contract.errors import ErrorCode

@@ -183,7 +183,7 @@ async def test_failures_are_answered_with_their_error(
 
     await cluster.add_edge()
     alice = await cluster.client(1)
-    monkeypatch.setattr("services.edge.handlers.forwarding.Forwarder.forward", fail)
+    monkeypatch.setattr("services.edge.handlers.accounts.Forwarder.forward", fail)
     assert await alice.request(do="account", account=2) == code
     monkeypatch.undo()
     assert await alice.request(do="account", account=2) == "name-2"

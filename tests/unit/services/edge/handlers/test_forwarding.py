@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.edge.handlers.forwarding import Forwarder
+from services.edge.handlers.accounts import Forwarder
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId

@@ -10,7 +10,7 @@ from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import MessagePage
 from services.edge.client.client import Client
 from services.edge.delivery.quotes import QuoteReader
-from services.edge.handlers.forwarding import Forwarder
+from services.edge.handlers.accounts import Forwarder
 from services.edge.handlers.history import MessageHistory
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, SyncChat, Unread

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.edge.catchup.reader import SyncRequests
+from services.edge.catchup.missed import SyncRequests
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.message import Sync, Synced

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.search.text.marks import marks
+from services.search.text.matches import marks
 from services.search.text.query import parse
 
 TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("languages.json").read_text(encoding="utf-8"))

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from services.search.text.lookups import Clause, Field, Lookup, forbidden, required
-from services.search.text.marks import excerpt, marks
+from services.search.text.matches import Clause, Field, Lookup, excerpt, forbidden, marks, required
 from services.search.text.query import QueryError, SearchQuery, Words, parse
 from services.search.text.terms import IndexTerms, index_terms, terms
 from shared.contract.search import ContentKind
