@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from local import nats, probes, valkey
@@ -29,10 +30,14 @@ from services.cli.control import ControlServer
 from services.cli.databases import check_together, make_together
 from services.cli.overview.system_view import Target
 from services.cli.streams import JetStreamMonitor, NotReachable, provision
+from shared.contract.auth import DeleteAccount
+from shared.contract.errors import RequestError
+from shared.contract.subjects import DELETE_USER
 from shared.contract.supervision import MessageTimes
 from shared.errors import StartupError
 from shared.process import cancel_on
 from shared.settings import Settings
+from shared.settings.servers import NatsSettings
 from shared.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -43,6 +48,10 @@ _SERVICE_STOP_SECONDS = 10.0
 _NATS_STOP_SECONDS = 2.0
 _VERSION_SECONDS = 5.0
 _TOKEN_BYTES = 16
+_VISITORS_DOMAIN = "first-page.invalid"
+"""The domain of the e-mail addresses of the first page's visitors (web/setup.js)."""
+_VISITORS_SECONDS = 5.0
+"""The longest time that the end waits for the deletion of visitors. The next end deletes the accounts that are left."""
 _OPTIONAL = "search"
 """No other process waits for this process."""
 
@@ -185,7 +194,8 @@ class _SystemStack:
         # When visitors are erased, their pages reload. The edges end first, so that no page reloads from an edge that
         # is about to end.
         if self._ready_seconds and self._plan.first_page:
-            await self._erase_visitors()
+            if line := await _erase_visitors(self._plan.settings.database_url("auth"), self._plan.nats("admin")):
+                self._output.line(line)
         await self._stop_children(self._names(*SERVICES, _OPTIONAL))
         await self._stop_children(["nats", "valkey"])
         await self._tasks.close()
@@ -195,12 +205,6 @@ class _SystemStack:
 
     async def _stop_children(self, names: Iterable[str]) -> None:
         await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
-
-    async def _erase_visitors(self) -> None:
-        from services.cli import visitors  # imported here, because its libraries would delay the start
-
-        if line := await visitors.erase(self._plan.settings.database_url("auth"), self._plan.nats("admin")):
-            self._output.line(line)
 
     def _start(self, program: Program) -> Child:
         child = Child(program, self._group, self._output, self._process_changed, self._fork_server)
@@ -358,3 +362,25 @@ def version_of(program: str) -> str:
         return ""
     found = re.search(r"\bv=?(\d[\w.+-]*)", result.stdout)
     return found[1] if found else ""
+
+
+async def _erase_visitors(url: str, broker: NatsSettings) -> str:
+    """Deletes the accounts that the first page has registered for its visitors, as the operator's NATS user. `url`:
+    auth's database. Returns a sentence about the erased accounts, or an empty text if there were none."""
+    # imported here, because these libraries would delay the start
+    from services.auth.store.naming import accounts_of_domain
+    from services.cli.admin.bus_client import connected_to
+
+    done = 0
+    try:
+        async with asyncio.timeout(_VISITORS_SECONDS):
+            accounts = await asyncio.to_thread(accounts_of_domain, url, _VISITORS_DOMAIN)
+            if not accounts:
+                return ""
+            async with connected_to(broker) as client:
+                for account in accounts:
+                    await client.request(DELETE_USER, DeleteAccount(account))
+                    done += 1
+    except (TimeoutError, SQLAlchemyError, RequestError, click.ClickException) as error:
+        return f"{done} accounts of the first page are erased, the others at the next end: {error or 'out of time'}"
+    return f"{done} accounts of the first page are erased"
