@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.outgoing import DeadWebhooks, HttpWebhookPoster, MailOutbox
-from services.session.adapters.push import HttpPushSender
+from services.session.adapters.outgoing import DeadWebhooks, HttpPushSender, HttpWebhookPoster, MailOutbox
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
 from services.session.router import route

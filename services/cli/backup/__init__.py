@@ -1,1 +1,1 @@
-"""`dragoman backup` and `restore`. Begin with `archive.py`, which describes a backup."""
+"""`dragoman backup` and `restore`. Begin with `command.py`, which describes a backup."""

@@ -23,7 +23,7 @@ from local.data import Run, write_run
 from local.options import load
 from local.up_plan import SERVICES
 from services.auth.adapters.signing_keys import ensure_keys
-from services.cli.backup import archive
+from services.cli.backup import command
 from shared.database import open_engine
 from shared.migrate import upgrade
 from shared.schema import require_current
@@ -270,7 +270,7 @@ def test_a_restore_that_fails_leaves_nothing(
     kept, fresh = tmp_path / "kept", tmp_path / "fresh"
     dragoman("backup", kept, "--data", installation)
     with monkeypatch.context() as failing:
-        failing.setattr(archive, "_copy_media", fail_after_a_file)
+        failing.setattr(command, "_copy_media", fail_after_a_file)
         result = dragoman("restore", kept, "--data", fresh)
     assert (result.exit_code, "No space left on device" in result.output) == (1, True), result.output
     assert [path.name for path in fresh.rglob("[!.]*") if path.is_file()] == ["lock"]
@@ -299,7 +299,7 @@ def test_a_restore_into_postgresql_that_fails_leaves_no_table(
     with postgres_server.databases() as after:
         options = ("restore", kept, "--data", tmp_path / "fresh", "--set", f"database.url={after}")
         with monkeypatch.context() as failing:
-            failing.setattr(archive, "_copy_media", fail_after_a_file)
+            failing.setattr(command, "_copy_media", fail_after_a_file)
             assert dragoman(*options).exit_code == 1
         again = dragoman(*options)
         assert again.exit_code == 0, again.output

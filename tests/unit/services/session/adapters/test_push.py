@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.session.adapters.push import HttpPushSender, service_of
+from services.session.adapters.outgoing import HttpPushSender, service_of
 from services.session.adapters.web_push import MAX_PLAINTEXT, Vapid, encrypt, pad
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import PushFailed, PushMessage, PushResult

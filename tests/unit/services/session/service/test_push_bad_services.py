@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.session.adapters.push import HttpPushSender
+from services.session.adapters.outgoing import HttpPushSender
 from services.session.metrics import SessionMetrics
 from services.session.store import chats, subscriptions
 from services.session.store.subscriptions import NewDevice
