@@ -3,12 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.edge.canonical.commands import (
-    Command,
-    FetchUnread,
-    GetServerStatus,
-    ReadHistory,
-)
+from services.edge.canonical.commands import Command, FetchUnread, GetServerStatus, ReadHistory
 from services.edge.canonical.events import (
     ChatJoined,
     ChatLeft,
@@ -37,14 +32,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.members import ListMembers, ModeChange
 from shared.contract.message import ChangeKind, GetHistory, MessageChange
 from shared.contract.metadata import NO_CHAT, MetadataValue
-from shared.contract.model import (
-    JoinPolicy,
-    Profile,
-    ProfileSummary,
-    RichSegment,
-    Role,
-    Text,
-)
+from shared.contract.model import JoinPolicy, Profile, ProfileSummary, RichSegment, Role, Text
 from shared.contract.own_settings import OwnSettings
 from shared.contract.session import GetAccount, GetChat, ListChatViews
 

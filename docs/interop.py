@@ -16,12 +16,7 @@ import msgspec
 
 from docs.events import CHAT, EVENTS, ME, OTHER, EventRow
 from docs.phrases import PHRASES
-from services.edge.canonical.commands import (
-    Command,
-    FetchUnread,
-    ReadHistory,
-    ResumeChats,
-)
+from services.edge.canonical.commands import Command, FetchUnread, ReadHistory, ResumeChats
 from services.edge.canonical.events import Event, MessageChanged
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
@@ -31,17 +26,7 @@ from services.edge.dialects.text_fallback import render_segment
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, MessageId
 from shared.contract.message import GetHistory
-from shared.contract.model import (
-    Emoji,
-    File,
-    Image,
-    Media,
-    Mention,
-    Quote,
-    Recalled,
-    RichSegment,
-    Text,
-)
+from shared.contract.model import Emoji, File, Image, Media, Mention, Quote, Recalled, RichSegment, Text
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
 from tests.vectors import VectorMessage, Vectors, wire

@@ -10,9 +10,7 @@ from services.message.service.queries import MessageQueries
 from shared.bus.client import Bus
 from shared.bus.serving import routes_of
 from shared.contract import subjects as on
-from shared.contract.message import (
-    PostMessages,
-)
+from shared.contract.message import PostMessages
 from shared.contract.session import MembershipVersions
 
 _QUEUE = "message"

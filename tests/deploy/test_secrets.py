@@ -17,15 +17,7 @@ from local.options import load, variable
 from local.settings_table import leaves
 from services.cli.secrets import Addresses, issue
 from shared.settings import Settings
-from tests.deploy.manifests import (
-    K8S,
-    Object,
-    containers,
-    labels_of_pods,
-    needs_renderer,
-    pod_template,
-    workloads,
-)
+from tests.deploy.manifests import K8S, Object, containers, labels_of_pods, needs_renderer, pod_template, workloads
 from tests.support.commands import ROOT
 
 SECTION = (ROOT / "docs/operate/kubernetes.md").read_text().split("\n## Secrets of your own\n")[1].split("\n## ")[0]

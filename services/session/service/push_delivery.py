@@ -13,15 +13,7 @@ from typing import Any, NamedTuple
 
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
-from services.session.push_rules import (
-    Notified,
-    PushRecipient,
-    PushServices,
-    decide,
-    is_quiet,
-    pause_ms,
-    ripe,
-)
+from services.session.push_rules import Notified, PushRecipient, PushServices, decide, is_quiet, pause_ms, ripe
 from services.session.service.background import CpuShare, repeat
 from services.session.service.mail_digests import MailDigests, MailedChat
 from services.session.service.message_reader import MessageReader

@@ -17,14 +17,7 @@ from services.session.store.sql import (
     require_readers,
     touch,
 )
-from services.session.tables import (
-    chat,
-    friend_request,
-    friendship,
-    member,
-    membership_request,
-    profile,
-)
+from services.session.tables import chat, friend_request, friendship, member, membership_request, profile
 from shared.contract.contacts import (
     AnswerFriendship,
     EndFriendship,

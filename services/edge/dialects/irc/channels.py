@@ -16,10 +16,7 @@ from services.edge.dialects.irc.users import list_members
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.members import (
-    MemberRole,
-    SetChat,
-)
+from shared.contract.members import MemberRole, SetChat
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
 from shared.contract.session import ChatVersion, ChatView, FindHandle, GetChat, HandleFound, MarkReadTime, ReadTime
 

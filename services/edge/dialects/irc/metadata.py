@@ -10,15 +10,7 @@ from services.edge.dialects.irc.subscriptions import MOST_SUBSCRIPTIONS, sync_ch
 from services.edge.dialects.irc.users import NO_NICK, find_users
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.metadata import (
-    KEY,
-    MOST_BYTES,
-    MOST_KEYS,
-    NO_CHAT,
-    ListMetadata,
-    MetadataList,
-    SetMetadata,
-)
+from shared.contract.metadata import KEY, MOST_BYTES, MOST_KEYS, NO_CHAT, ListMetadata, MetadataList, SetMetadata
 
 LIMITS = f"before-connect,max-subs={MOST_SUBSCRIPTIONS},max-keys={MOST_KEYS},max-value-bytes={MOST_BYTES}"
 _WORDS_BYTES = 300

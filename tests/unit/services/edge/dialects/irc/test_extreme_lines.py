@@ -29,15 +29,7 @@ from shared.contract.session import (
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import connect
 from tests.unit.services.edge.dialects.irc.test_reactions import changed
-from tests.unit.services.edge.dialects.irc.test_session import (
-    CHAT,
-    IRC,
-    OTHER,
-    OWN,
-    IrcConnection,
-    group,
-    joined,
-)
+from tests.unit.services.edge.dialects.irc.test_session import CHAT, IRC, OTHER, OWN, IrcConnection, group, joined
 
 
 def bob(command: Command) -> Reply:

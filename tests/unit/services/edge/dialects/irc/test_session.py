@@ -16,14 +16,7 @@ from services.edge.canonical.replies import (
     PresenceShown,
     Reply,
 )
-from services.edge.dialects.base import (
-    Action,
-    ConnectionInfo,
-    DecodeError,
-    LocalReply,
-    Request,
-    ServerInfo,
-)
+from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, LocalReply, Request, ServerInfo
 from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.registry import DIALECTS
 from services.message.domain import MAX_HISTORY_COUNT
@@ -38,15 +31,7 @@ from shared.contract.members import EndMembership, ListMembers, MemberList, Memb
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, ProfileSummary, Role, Text
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
-from shared.contract.session import (
-    ChatVersion,
-    ChatView,
-    FindHandle,
-    GetChat,
-    HandleFound,
-    MarkReadTime,
-    ReadTime,
-)
+from shared.contract.session import ChatVersion, ChatView, FindHandle, GetChat, HandleFound, MarkReadTime, ReadTime
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import LONG_AFTER, connect, frames, log_in
