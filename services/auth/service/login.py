@@ -1,6 +1,7 @@
 """Login by password or another secret."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from services.auth.service.ports import PasswordHashing
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification, MailedLinks
 from services.auth.store import accounts
+from services.auth.store.accounts import AccountSnapshot
 from shared.contract.auth import Login, LoginReply, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
@@ -33,13 +35,13 @@ class PasswordLogin:
         `invalid`, `unavailable`."""
         domain.check_login(request)
         began = time.time()
-        found = await self.database.read(accounts.find, request.kind, request.identifier)
-        subject = domain.login_subject(found.account, request.identifier)
+        named = await self.database.read(accounts.find_all, request.kind, request.identifier)
+        subject = domain.login_subject(named[0].account, request.identifier)
         async with self.limits.login(subject, request.origin.address) as attempt:
-            account = await self._authenticate(found.account, request.secret)
-            attempt.failed = account is None
-        if account is None:
-            self.trail.note_failure("failed login", found.account, request.origin.address)
+            found = await self._authenticate(named, request.secret)
+            attempt.failed = found is None
+        if found is None or (account := found.account) is None:
+            self.trail.note_failure("failed login", named[0].account, request.origin.address)
             raise RequestError(ErrorCode.UNAUTHENTICATED, "wrong account or password")
         if needed := await self._required_verification(account, subject, request):
             return needed
@@ -49,18 +51,23 @@ class PasswordLogin:
         await self.links.offer_once(account, request)
         return reply
 
-    async def _authenticate(self, account: Account | None, secret: Secret) -> Account | None:
-        """The account; None if the secret is wrong."""
+    async def _authenticate(self, named: Sequence[AccountSnapshot], secret: Secret) -> AccountSnapshot | None:
+        """The first of these accounts that has the secret; None if none has it. So a username that is the number of
+        another account does not take the number from that account."""
+        for found in named:
+            if await self._has_secret(found.account, secret):
+                return found
+        return None
+
+    async def _has_secret(self, account: Account | None, secret: Secret) -> bool:
         held = await find_verifier(self.passwords, account, secret)
         if account is None or held is None:
-            return None
+            return False
         scheme, verifier, text = held
         if self.passwords.is_outdated(verifier) and not self.passwords.is_busy:
             [renewed] = await self.passwords.hash([text])
-            is_current = await self.database.write(accounts.replace_verifier, account.id, scheme, verifier, renewed)
-        else:
-            is_current = await self.database.read(accounts.holds_verifier, account.id, scheme, verifier)
-        return account if is_current else None
+            return await self.database.write(accounts.replace_verifier, account.id, scheme, verifier, renewed)
+        return await self.database.read(accounts.holds_verifier, account.id, scheme, verifier)
 
     async def _required_verification(
         self, account: Account, failing: LoginSubject, request: Login

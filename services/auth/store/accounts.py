@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -189,18 +190,26 @@ def _row(new: NewAccount) -> dict[str, Any]:
 
 
 def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
-    """Returns the account with this identifier. The lookup executes the same number of statements whether the account
-    exists or not."""
+    """Returns the account with this identifier."""
+    return find_all(connection, kind, identifier)[0]
+
+
+def find_all(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> list[AccountSnapshot]:
+    """Returns the accounts with this identifier, at most two: digits may be the username of one account, which comes
+    first, and the number of another. If there is no account, returns one snapshot without an account. The lookup
+    executes the same number of statements whether the account exists or not."""
     named = name_accounts(connection, kind, identifier)
     best = (
-        sa.select(accounts)
+        sa.select(accounts, named.rank.label("rank"))
         .where(accounts.c.uuid.is_not(None), named.condition)
         .order_by(named.rank)
-        .limit(1)
+        .limit(2)
         .subquery()
     )
     joined = sa.select(best, secrets.c.scheme, secrets.c.verifier).outerjoin(secrets, secrets.c.account == best.c.id)
-    return AccountSnapshot(_account(connection.execute(joined).all()), last_number(connection))
+    rows, revision = connection.execute(joined.order_by(best.c.rank)).all(), last_number(connection)
+    found = [AccountSnapshot(_account(list(of_one)), revision) for _, of_one in groupby(rows, key=lambda row: row.id)]
+    return found or [AccountSnapshot(None, revision)]
 
 
 def find_numbered(connection: sa.Connection, number: AccountId) -> Account | None:
@@ -214,10 +223,8 @@ def look_up(connection: sa.Connection, identifier: str) -> list[AccountId]:
     return [AccountId(number) for number in connection.execute(named.order_by(accounts.c.id)).scalars()]
 
 
-def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
-    """Builds an account from one row per secret."""
-    if not rows:
-        return None
+def _account(rows: Sequence[sa.Row[Any]]) -> Account:
+    """Builds an account from one row per secret, at least one row."""
     row = rows[0]
     profile = EnsureProfile(
         account=AccountId(row.id),

@@ -71,6 +71,17 @@ async def test_a_username_takes_precedence_over_a_number(edge: EdgeProbe) -> Non
     assert reply.account == second.account
 
 
+async def test_a_username_takes_no_number_from_its_account(edge: EdgeProbe) -> None:
+    first = await edge.register("ann@example.org", secret=plain("orange"))
+    second = await edge.register(username=str(first.account), secret=plain("apple"))
+    for word, made in (("orange", first), ("apple", second)):
+        reply = await edge.login(str(first.account), word, kind=IdentifierKind.ANY)
+        assert isinstance(reply, Authenticated)
+        assert reply.account == made.account
+    wrong = edge.login(str(first.account), "pear", kind=IdentifierKind.ANY)
+    assert await rejection_code(wrong) == ErrorCode.UNAUTHENTICATED
+
+
 async def test_every_failed_login_gets_the_same_reply(edge: EdgeProbe) -> None:
     await edge.register("ann@example.org")
     wrong = [
