@@ -1,16 +1,17 @@
-/** The first page leads here: `/chat#visit=CHAT` makes an account to try the client, in the chat of that page, unless somebody is
- * signed in. */
+/** The first page leads here: a click on its link makes an account to try the client, in the chat of that page, unless
+ * somebody is signed in. Pages of other origins cannot store the number of the chat, so no link of theirs makes an account. */
 import { effect } from "@preact/signals-core";
 import { newNonce } from "../../clients/javascript/dragoman.js";
 import { go } from "./site.ts";
 import { attempt, model, session } from "./state.ts";
 import { t } from "./words.ts";
 
+const CHOSEN = "dragoman.visit";
+
 export async function visit(): Promise<void> {
-  const chat = Number(/^#visit=(\d+)$/.exec(location.hash)?.[1] ?? 0);
-  if (!chat) return;
-  history.replaceState(null, "", location.pathname);
-  if (session.login.value) return;
+  const chat = Number(localStorage.getItem(CHOSEN));
+  localStorage.removeItem(CHOSEN);
+  if (!chat || session.login.value) return;
   const name = newNonce();
   const account = {
     nickname: t("visitor"),

@@ -79,3 +79,16 @@ def test_the_first_page_leads_a_visitor_into_its_conversation(system: Cluster, c
         page.page.get_by_role("link", name="Open the chat").click()
         page.until_connected()
         assert page.account() == account, "who is signed in stays signed in"
+
+
+def test_no_link_makes_an_account(system: Cluster, chromium_browser: Browser) -> None:
+    with chat_user(chromium_browser, system.edges[0]) as page:
+        registered = list[str]()
+
+        def sent(frame: str | bytes) -> None:
+            if (command := json.loads(frame))["op"] == "register":
+                registered.append(command["nickname"])
+
+        page.page.on("websocket", lambda socket: socket.on("framesent", sent))
+        page.open("#visit=1").register("Ann", f"ann{secrets.token_hex(4)}")
+        assert registered == ["Ann"]

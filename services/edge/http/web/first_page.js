@@ -61,7 +61,6 @@ async function accounts(count) {
 function addPerson(number) {
   const { accounts, chat } = stored();
   conversation.chat = chat;
-  document.querySelector("#chat")?.setAttribute("href", `/chat#visit=${chat}`);
   const codec = /** @type {import("./codecs/events.js").Codec} */ (CODECS.get(DIALECTS[number]));
   const person = new Person(accounts[number], codec, edges[number % edges.length], conversation);
   conversation.people.push(person);
@@ -87,6 +86,11 @@ conversation.loginRejected = (person) => {
   forget();
   location.reload();
 };
+
+/** The client then takes its user, as a visitor, into the conversation of this page. */
+function visit() {
+  localStorage.setItem("dragoman.visit", String(conversation.chat));
+}
 
 function talk() {
   const button = byId("talk");
@@ -186,6 +190,7 @@ async function start() {
   [0, 1].forEach(addPerson);
   /** @type {any} */ (byId("way")).show(conversation);
   /** @type {any} */ (byId("copy")).show(linesFor(system));
+  for (const kind of ["click", "auxclick"]) byId("chat").addEventListener(kind, visit);
   byId("talk").addEventListener("click", talk);
   byId("third").addEventListener("click", async () => {
     byId("third").setAttribute("disabled", "");
