@@ -154,7 +154,9 @@ MUTANTS = {
     "no-gap": BrokenPage(
         "src/model/rows.ts", "if (before && index > before.index + 1)", "if (!before)", "test_21_a_gap"
     ),
-    "load-no-gap": BrokenPage("src/parts/line_row.ts", "load(row.to + 1)", "load(row.from)", "test_21_a_gap"),
+    "load-no-gap": BrokenPage(
+        "src/parts/line_row.ts", "loadButton(row.to + 1,", "loadButton(row.from,", "test_21_a_gap"
+    ),
     "read-in-render": BrokenPage(
         "src/parts/messages.ts", "const newer = this.#newer();", "const newer = this.#newer();\n    this.#isAtEnd();",
         "test_23_a_message",

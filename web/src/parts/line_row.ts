@@ -13,14 +13,16 @@ export function lineRow(
   load: (before: number) => void,
   dismiss: () => void,
 ): TemplateResult {
+  const loadButton = (before: number, label: string) =>
+    html`<button type="button" class="quiet" ?disabled=${isLoading} @click=${() => load(before)}>${isLoading ? t("loading") : label}</button>`;
   switch (row.kind) {
     case "day":
       return html`<span class="day-line"><span>${dayOf(row.time)}</span></span>`;
     case "new":
       return html`<span class="new-line">${t("new_line")} <button type="button" class="plain" aria-label=${t("dismiss")} title=${t("dismiss")} @click=${dismiss}>${icon("close")}</button></span>`;
     case "gap":
-      return html`<span class="gap-line">${count("gap", row.to - row.from + 1)} <button type="button" class="quiet" @click=${() => load(row.to + 1)}>${t("load")}</button></span>`;
+      return html`<span class="gap-line">${count("gap", row.to - row.from + 1)} ${loadButton(row.to + 1, t("load"))}</span>`;
     case "earlier":
-      return html`<span class="gap-line"><button type="button" class="quiet" ?disabled=${isLoading} @click=${() => load(row.before)}>${isLoading ? t("loading") : t("load_earlier")}</button></span>`;
+      return html`<span class="gap-line">${loadButton(row.before, t("load_earlier"))}</span>`;
   }
 }
