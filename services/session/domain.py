@@ -276,6 +276,16 @@ def check_chat_count(chats: int, limits: GroupLimits) -> None:
     check_count(chats, limits.chats_per_account, "an account has at most {} chats", "chats")
 
 
+def check_member_count(chats: int, limits: GroupLimits, *, is_friend: bool) -> None:
+    """Check that another account, which is a friend or not, may make an account in this number of groups a member of
+    one more."""
+    check_count(chats, limits.chats_per_account, "a member is in {} chats already", "members")
+    if not is_friend and chats >= (limits.chats_per_account + 1) // 2:
+        raise RequestError(
+            ErrorCode.FORBIDDEN, "only friends can add a member to further groups", "members", reason=Reason.NOT_FRIEND
+        )
+
+
 def check_link(link: str, field: str = "link") -> None:
     """Check a link, or a text of the same form."""
     check_characters(field, link, _LINK_CHARACTERS)

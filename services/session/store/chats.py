@@ -14,6 +14,7 @@ from services.session.domain import (
     ascii_lower,
     check_chat_count,
     check_is_owner,
+    check_member_count,
     default_name,
     hidden_error,
     pair_of,
@@ -41,6 +42,7 @@ from services.session.store.sql import (
     require_active,
     require_readers,
     role_of,
+    slices,
     taken_as,
     touch,
 )
@@ -104,12 +106,12 @@ def create_group(
 ) -> CreatedChat:
     """Create a group of these members, the owner first; if a guest creates the group, the guest becomes an admin and
     the group has no owner. `language`: the language of the group's default name, if the group has no name. Raises
-    RequestError when the handle is taken, or a member is unknown or deleted, or blocks the owner, or the owner has too
-    many groups."""
+    RequestError when the handle is taken, or a member is unknown or deleted, or blocks the owner, or has too many
+    groups."""
     nicknames = require_active(connection, members, "members")
     require_unblocked(connection, request.actor, members, "members")
     require_readers(connection, members, "members")
-    check_chat_count(count_groups(connection, [request.actor]).get(request.actor, 0), limits)
+    _check_counts(connection, request.actor, members, limits)
     named = [nicknames[account] for account in members[:3]]
     made = None if request.name else default_name(named, limits.group_name_characters, language)
     values = _default_values(made or request.name, request.actor, now) | {
@@ -127,6 +129,18 @@ def create_group(
         group = _insert_chat(connection, values, [first] + [Role.MEMBER] * (len(members) - 1), members)
     touch(connection, members, now)
     return CreatedChat(group, store_added(connection, members[1:], group, now))
+
+
+def _check_counts(
+    connection: sa.Connection, actor: AccountId, members: Sequence[AccountId], limits: GroupLimits
+) -> None:
+    """Checks that each member may be in one more group. Accounts that are no friends can use up half of an account's
+    groups, so that they cannot prevent the account from making or joining groups. Raises RequestError."""
+    counts = {account: count for some in slices(members) for account, count in count_groups(connection, some).items()}
+    check_chat_count(counts.get(actor, 0), limits)
+    friends = {*friends_of(connection, actor, limits.members_per_group)}
+    for account in members[1:]:
+        check_member_count(counts.get(account, 0), limits, is_friend=account in friends)
 
 
 def is_guest(connection: sa.Connection, account: AccountId) -> bool:

@@ -10,7 +10,7 @@ from services.session.domain import LOBBY
 from services.session.store import chats, sql
 from services.session.store.memberships import AwaitingApproval, StartedJoin
 from shared.contract.edge import EdgeEvent, MembershipAnswered
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, CreateChat, Member
@@ -82,15 +82,31 @@ async def test_number_of_groups_per_owner_is_limited(store: StoreHarness) -> Non
     store.limits = LimitsSettings(chats_per_account=2)
     await store.add_profiles(ANN, BOB)
     await store.create_group(ANN)
-    await store.create_group(BOB, ANN)
+    await store.create_group(ANN)
     failure = await rejection(store.create_group(ANN, BOB))
     assert (failure.code, failure.field) == (ErrorCode.LIMIT, "chats")
-    await store.create_group(BOB, ANN)
+    await store.create_group(BOB)
+
+
+async def test_strangers_use_up_half_of_the_groups_of_an_account_and_friends_all(store: StoreHarness) -> None:
+    store.limits = LimitsSettings(chats_per_account=4)
+    await store.add_profiles(ANN, BOB, CEM)
+    await store.befriend(ANN, CEM)
+    for _ in range(2):
+        await store.end_membership(BOB, (await store.create_group(BOB, ANN)).id, BOB)
+    for _ in range(2):
+        failure = await rejection(store.create_group(BOB, ANN))
+        assert (failure.code, failure.reason) == (ErrorCode.FORBIDDEN, Reason.NOT_FRIEND)
+        await store.create_group(CEM, ANN)
+    failure = await rejection(store.create_group(CEM, ANN))
+    assert (failure.code, failure.field) == (ErrorCode.LIMIT, "members")
 
 
 async def test_concurrent_creations_respect_the_limit(store: StoreHarness) -> None:
     store.limits = LimitsSettings(chats_per_account=3)
     await store.add_profiles(ANN, BOB, CEM)
+    for other in (BOB, CEM):
+        await store.befriend(ANN, other)
     attempts = [
         store.create_group(ANN, *others) for others in ([BOB], [CEM], [BOB, CEM], [CEM, BOB], [], [], [BOB], [CEM])
     ]
