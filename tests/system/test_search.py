@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,15 @@ def test_no_message_waits_for_search(cluster: Cluster) -> None:
         shutil.rmtree(cluster.data / "search")
         send(4)
         until_found(ann, "apple", 4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not divide the CPU by sessions")
+def test_search_leaves_the_cpu_to_other_sessions(cluster: Cluster) -> None:
+    def nice() -> int:
+        running = cluster.process("search")
+        return 0 if running is None else int(Path(f"/proc/{running.pid}/autogroup").read_text().split()[-1])
+
+    assert cluster.wait_for(nice, WAIT_SECONDS) > 0
 
 
 def test_search_follows_a_message_service_that_is_killed(cluster: Cluster) -> None:
