@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 def test_groups_are_read_from_the_sources() -> None:
     assert groups_of(ROOT / "tests/system/test_administration.py").of("test_any") == "system"
     conformance = groups_of(ROOT / "tests/system/test_conformance.py")
-    assert conformance.of("test_everything_on_postgresql") == "postgresql"
-    assert conformance.of("test_everything") == "conformance"
+    assert conformance.of("test_what_depends_on_the_database") == "postgresql"
+    assert conformance.of("test_what_is_independent_of_the_database") == "conformance"
     assert groups_of(Path(__file__)).of("test_groups_are_read_from_the_sources") == ""
 
 

@@ -1,7 +1,7 @@
 """Runs a service that can hold the commands of clients: `python -m tests.system.held_commands DIRECTORY SERVICE`.
 
-Commands are held before the commit, after it, or before the reply, while the file `SERVICE.PHASE` is in the directory.
-The service writes each held command to the file `held`.
+Commands are held `before` the commit, when they are `committed`, or before the reply (`answered`), while the file
+`SERVICE.PHASE` is in the directory. The service writes each held command to the file `held`.
 """
 
 import asyncio
@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-PHASES = ("before", "committed", "answered")
 
 
 class Gates:

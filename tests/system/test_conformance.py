@@ -1,14 +1,14 @@
 """Runs the conformance suite, which is beside the checkout, on whole systems.
 
-On SQLite, all its tests run. On PostgreSQL, only tests that depend on the database run. With DRAGOMAN_TEST_COMPILED=1,
-all tests run on PostgreSQL, too, with compiled modules as in the image.
+Tests that depend on the database run on PostgreSQL, and the others on SQLite. With DRAGOMAN_TEST_COMPILED=1, all tests
+run on PostgreSQL, with compiled modules as in the image.
 """
 
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,15 +29,16 @@ IN_THE_LOBBY = ("wild_clients", "ourchat_v0", "detection", "accounts", "groups",
 OF_DATABASES = ("accounts", "groups", "interop", "ourchat_v1", "service", "wild_clients")
 """Files about accounts, logins, chats, history and unread messages.
 
-The other files send frames of more dialects, but the services get the same requests from these.
+The other files send frames of more dialects, but the services get the same requests from these. The other tests of this
+package send such requests to systems on SQLite.
 """
+FILES = frozenset(path.stem[5:] for path in SUITE.glob("test_*.py"))
 
 
-def conforms(cluster: Cluster, *names: str) -> None:
-    """Runs the files with these names, or all files, in random order. Shows the output if one fails."""
-    files = sorted(path.name for path in SUITE.glob("test_*.py") if not names or path.stem[5:] in names)
-    lobby = {f"test_{name}.py" for name in IN_THE_LOBBY}
-    parts = [[name for name in files if name in lobby], *([name] for name in files if name not in lobby)]
+def conforms(cluster: Cluster, names: Collection[str]) -> None:
+    """Runs the files with these names in random order. Shows the output if one fails."""
+    files = {name: f"test_{name}.py" for name in sorted(names)}
+    parts = [[files.pop(name) for name in IN_THE_LOBBY if name in files], *([file] for file in files.values())]
     seed = str(secrets.randbits(32))
     with ExitStack() as stack:
         for run in [
@@ -67,8 +68,8 @@ def start(cluster: Cluster, *arguments: str) -> Iterator["subprocess.Popen[str]"
 
 
 @pytest.mark.xdist_group("conformance")
-def test_everything(system: Cluster) -> None:
-    conforms(system)
+def test_what_is_independent_of_the_database(system: Cluster) -> None:
+    conforms(system, FILES.difference(OF_DATABASES))
 
 
 @pytest.mark.xdist_group("verification")
@@ -91,5 +92,5 @@ def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path)
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_everything_on_postgresql(on_postgres: Cluster) -> None:
-    conforms(on_postgres, *(() if WANTED else OF_DATABASES))
+def test_what_depends_on_the_database(on_postgres: Cluster) -> None:
+    conforms(on_postgres, FILES if WANTED else OF_DATABASES)
