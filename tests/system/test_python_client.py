@@ -1,4 +1,4 @@
-"""The Python client on a real system, with a client of an older protocol, while processes are killed.
+"""The Python client on a real system while processes end in order. tests/sdk/test_soak.py kills them.
 
 Also tests its login, its uploads, the types of its events and replies, and the bot on its page.
 """
@@ -24,11 +24,9 @@ from tests.support.waiting import WAIT_SECONDS, until
 from tests.system.conftest import Enter
 from tests.system.restarts import AT_EACH, RESTARTED
 from tests.system.shown_blocks import blocks
-from tests.system.users import DialectUser, NativeUser
+from tests.system.users import NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
-
-TURNS = 30
 
 
 @pytest.fixture
@@ -58,30 +56,6 @@ class EventReader:
     async def _take(self, client: Dragoman) -> None:
         async for event in client:
             self.events.append(dict(event))
-
-
-async def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(system: Cluster, token: str, tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "client.db")
-    with DialectUser(system.edges[1], "pipe") as pat:
-        await asyncio.to_thread(pat.register)
-        async with Dragoman(system.edges[0], store, token=token, timeline=2 * TURNS) as client:
-            reader = EventReader(client)
-            chat = (await client.call("open", account=pat.number))["chat"]
-            sent = []
-            for turn in range(TURNS):
-                sent.append(client.send(chat=chat, text=f"from Ann {turn}"))
-                frame = f"send_message|0|{pat.number}|{client.account}|0|from Pat {turn}|{pat.token}"
-                await asyncio.to_thread(pat.request, frame, "send_message_succ|")
-                if turn == TURNS // 3:
-                    await asyncio.to_thread(system.kill, "edge-1")
-            replies = await asyncio.wait_for(asyncio.gather(*sent), WAIT_SECONDS)
-            await until(lambda: reader.messages() and reader.messages()[-1][0] == 2 * TURNS)
-    assert reader.of("gap") == []
-    assert [index for index, _ in reader.messages()] == [*range(1, 2 * TURNS + 1)]
-    for name in ("Ann", "Pat"):
-        texts = [text for _, text in reader.messages() if name in text]
-        assert texts == [f"from {name} {turn}" for turn in range(TURNS)]
-    assert [reply["index"] for reply in replies] == [index for index, text in reader.messages() if "Ann" in text]
 
 
 async def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(system: Cluster, token: str) -> None:
