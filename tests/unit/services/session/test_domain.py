@@ -1,15 +1,12 @@
 """Tests the pure rules of session."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 
 from services.session.domain import (
     LOBBY,
-    OwnerCandidate,
     check_account,
-    check_can_manage,
     check_capacity,
     check_chat_count,
     check_peer,
@@ -17,17 +14,14 @@ from services.session.domain import (
     check_seed,
     default_name,
     group_changes,
-    joins_immediately,
     new_group_members,
-    next_owner,
-    pair_of,
     profile_changes,
 )
 from services.session.list_limits import in_int64, take_fitting
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import SetChat
-from shared.contract.model import ChatKind, JoinPolicy, Role
+from shared.contract.model import ChatKind, JoinPolicy
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
 from shared.settings.limits import LimitsSettings
 
@@ -39,29 +33,6 @@ def rejection(action: Callable[[], object]) -> tuple[ErrorCode, str]:
     with pytest.raises(RequestError) as caught:
         action()
     return caught.value.failure.code, caught.value.failure.field
-
-
-@pytest.mark.parametrize(
-    ("candidates", "expected"),
-    [
-        ([], None),
-        ([OwnerCandidate(ANN, Role.MEMBER, 4)], ANN),
-        ([OwnerCandidate(ANN, Role.MEMBER, 4), OwnerCandidate(BOB, Role.MEMBER, 2)], BOB),
-        (
-            [
-                OwnerCandidate(ANN, Role.MEMBER, 1),
-                OwnerCandidate(BOB, Role.ADMIN, 7),
-                OwnerCandidate(CEM, Role.ADMIN, 5),
-            ],
-            CEM,
-        ),
-    ],
-)
-def test_next_owner_is_the_oldest_admin_else_the_oldest_member(
-    candidates: list[OwnerCandidate], expected: AccountId | None
-) -> None:
-    best = next_owner(candidates)
-    assert (best and best.account) == expected
 
 
 @pytest.mark.parametrize(
@@ -226,28 +197,10 @@ def test_request_needs_another_account(actor: AccountId, other: AccountId, expec
     check_peer(ANN, BOB)
 
 
-def test_pair_has_the_lower_id_first() -> None:
-    assert pair_of(BOB, ANN) == pair_of(ANN, BOB) == (ANN, BOB)
-
-
 def test_request_text_is_limited() -> None:
     check_request_text("字" * 1_000)
     assert rejection(lambda: check_request_text("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
     assert rejection(lambda: check_request_text("\0")) == (ErrorCode.INVALID, "text")
-
-
-def test_only_open_groups_are_joined_immediately() -> None:
-    assert joins_immediately(JoinPolicy.OPEN, 0)
-    assert not joins_immediately(JoinPolicy.APPROVAL, 1)
-    for policy, size in ((JoinPolicy.CLOSED, 1), (JoinPolicy.APPROVAL, 0)):
-        assert rejection(partial(joins_immediately, policy, size)) == (ErrorCode.FORBIDDEN, "chat")
-
-
-def test_only_owner_and_admins_manage_a_group() -> None:
-    check_can_manage(Role.OWNER)
-    check_can_manage(Role.ADMIN)
-    for role in (Role.MEMBER, None):
-        assert rejection(lambda role=role: check_can_manage(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
 
 
 def test_group_size_is_limited_except_in_the_lobby() -> None:
