@@ -4,7 +4,7 @@ import json
 import secrets
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser
@@ -86,8 +86,11 @@ def bob(system: Cluster) -> Bob:
 
 
 @pytest.fixture
-def ann(system: Cluster, chromium_browser: Browser) -> Iterator[ChatPage]:
-    with chat_user(chromium_browser, system.edges[0]) as page:
+def ann(system: Cluster, chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[ChatPage]:
+    """The page has a service worker, which takes a tenth of the CPU time, only in the group `chat_offline`."""
+    (group,) = request.node.get_closest_marker("xdist_group").args
+    workers: Literal["allow", "block"] = "allow" if group == "chat_offline" else "block"
+    with chat_user(chromium_browser, system.edges[0], service_workers=workers) as page:
         yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
         assert page.reports() == []
 
