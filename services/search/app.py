@@ -33,8 +33,8 @@ _NAME_SECONDS = 3.0
 _FEED_SECONDS = 10.0
 _REQUEST_SECONDS = 4.0
 _SESSION_NICE = 10
-"""This gives about a tenth of the share of another session, as Compose does. With the lowest priority, a new message was
-found only after 45 seconds beside other programs."""
+"""This gives about a tenth of the share of another session, as Compose does. With the lowest priority, a new message
+was found only after 45 seconds beside other programs."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
