@@ -201,6 +201,7 @@ async def test_chats_are_listed_with_profile_summaries(peers: BusPeers) -> None:
 
 async def test_pages_of_views_are_limited_in_bytes(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chats, "_VIEWS_BYTES", 250)
+    await peers.befriend(ANN, BOB)
     numbers = [(await peers.create(BOB, actor=ANN)).chat.id for _ in range(3)]
     listed: list[Chat] = []
     after = 0
