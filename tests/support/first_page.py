@@ -112,10 +112,11 @@ class PageUser:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     expect.set_options(timeout=_MILLISECONDS)  # the default is five seconds
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
+        arguments = ["--no-sandbox", "--no-proxy-server", *options]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 

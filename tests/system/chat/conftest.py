@@ -4,7 +4,8 @@ import json
 import secrets
 import urllib.request
 from collections.abc import Iterator
-from typing import Any, Literal
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -76,8 +77,39 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="package")
 def chromium_browser() -> Iterator[Browser]:
     """The browser of all tests of this package. Playwright can run only once at a time, so it ends with the package."""
-    with chromium() as started:
+    with chromium("--process-per-site") as started:
         yield started
+
+
+class SharedProfile:
+    """A browser profile without a service worker, which one test after the other uses.
+
+    A new profile, the process for its page and the worker take half of the CPU time of a short test. The first tab of
+    the profile keeps the process.
+    """
+
+    def __init__(self, first: ChatPage, edge: str) -> None:
+        self._edge, self._origin = edge, first.address.removesuffix("/chat")
+        first.page.goto(f"{self._origin}/api/dragoman.js")
+        self._first = first.page
+
+    def open(self) -> ChatPage:
+        return ChatPage(self._first.context.new_page(), self._edge)
+
+    def clear(self) -> None:
+        """Closes the other tabs, and deletes what their pages have stored."""
+        for page in self._first.context.pages:
+            if page != self._first:
+                page.close()
+        devtools = self._first.context.new_cdp_session(self._first)
+        devtools.send("Storage.clearDataForOrigin", {"origin": self._origin, "storageTypes": "all"})
+        devtools.detach()
+
+
+@pytest.fixture(scope="package")
+def profile(system: Cluster, chromium_browser: Browser) -> Iterator[SharedProfile]:
+    with chat_user(chromium_browser, system.edges[0], service_workers="block") as page:
+        yield SharedProfile(page, system.edges[0])
 
 
 @pytest.fixture
@@ -87,10 +119,15 @@ def bob(system: Cluster) -> Bob:
 
 @pytest.fixture
 def ann(system: Cluster, chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[ChatPage]:
-    """The page has a service worker, which takes a tenth of the CPU time, only in the group `chat_offline`."""
-    (group,) = request.node.get_closest_marker("xdist_group").args
-    workers: Literal["allow", "block"] = "allow" if group == "chat_offline" else "block"
-    with chat_user(chromium_browser, system.edges[0], service_workers=workers) as page:
+    """Tests of the group `chat_offline` have a profile of their own, with a service worker."""
+    with ExitStack() as stack:
+        (group,) = request.node.get_closest_marker("xdist_group").args
+        if group == "chat":
+            profile: SharedProfile = request.getfixturevalue("profile")
+            stack.callback(profile.clear)
+            page = profile.open()
+        else:
+            page = stack.enter_context(chat_user(chromium_browser, system.edges[0]))
         yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
         assert page.reports() == []
 

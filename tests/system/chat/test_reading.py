@@ -129,19 +129,21 @@ def test_04_a_row_in_use_stays_when_the_list_jumps(ann: ChatPage, bob: Bob, team
     assert ann.page.evaluate("window.lost") == 0
 
 
-def test_a_day_has_another_name_on_the_next_one(ann: ChatPage, bob: Bob, team: int) -> None:
-    bob.send(team, "this evening")
-    ann.page.clock.install()
-    ann.page.reload()
-    ann.go("Team").until_received("this evening")
-    line = ann.page.locator(".day-line")
-    expect(line).to_have_text("today")
-    time = ann.chat("Team").locator(".chat-time")
-    expect(time).to_contain_text(":")
-    ann.page.clock.fast_forward("24:00:00")
-    expect(line).to_have_text("yesterday")
-    expect(time).not_to_contain_text(":")
-    ann.complaints.clear()
+def test_a_day_has_another_name_on_the_next_one(system: Cluster, chromium_browser: Browser, bob: Bob) -> None:
+    """The clock is changed for a whole profile, so the test has its own."""
+    with chat_user(chromium_browser, system.edges[0]) as ann:
+        team = bob.group("Team", ann.open().register("Ann", f"ann{bob.username}").account())
+        bob.send(team, "this evening")
+        ann.page.clock.install()
+        ann.page.reload()
+        ann.go("Team").until_received("this evening")
+        line = ann.page.locator(".day-line")
+        expect(line).to_have_text("today")
+        time = ann.chat("Team").locator(".chat-time")
+        expect(time).to_contain_text(":")
+        ann.page.clock.fast_forward("24:00:00")
+        expect(line).to_have_text("yesterday")
+        expect(time).not_to_contain_text(":")
 
 
 def test_05_it_stays_at_the_end_only_if_it_was_there(ann: ChatPage, bob: Bob, team: int) -> None:
