@@ -180,6 +180,7 @@ async def test_a_bot_is_marked(peers: BusPeers) -> None:
 
 async def test_the_names_of_groups_give_up_a_deleted_nickname(peers: BusPeers) -> None:
     """This is about groups whose names were made from nicknames and never changed by a user."""
+    await peers.befriend(ANN, BOB)
     made = (await peers.create(ANN, CEM, actor=BOB)).chat.id
     left = (await peers.create(BOB, actor=CEM)).chat.id
     await peers.edge.send(EndMembership(left, BOB, actor=BOB))
