@@ -246,7 +246,7 @@ import asyncio, sys
 from prometheus_client import CollectorRegistry
 from shared.bus.client import Bus
 from shared.contract.subjects import ACCOUNT_DELETED
-from shared.settings import NatsSettings
+from shared.settings.servers import NatsSettings
 
 async def handle(event):
     print("handling", flush=True)
