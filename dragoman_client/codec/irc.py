@@ -20,7 +20,7 @@ from dragoman_client.codec.events import (
 )
 
 _LINE = re.compile(
-    r"(?:@\S+ )?(?::(?P<source>\S+) )?(?P<command>\S+)(?P<words>(?: (?!:)\S*)*)(?: :(?P<last>.*))?", re.DOTALL
+    r"(?:@[^ ]+ )?(?::(?P<source>\S+) )?(?P<command>\S+)(?P<words>(?: (?!:)\S*)*)(?: :(?P<last>.*))?", re.DOTALL
 )
 _USER = re.compile(r"(?P<nick>[^!]+)!~?[^@]*@(?P<account>\d+)\.")
 _MESSAGE_ID = re.compile(rb"[@;]msgid=(\d+)-(\d+)[; ]")
