@@ -77,13 +77,16 @@ class DeviceOwner:
         return [(int(chat), int(index)) for chat, index in (one.rsplit("/", 2)[1:] for one in found)]
 
     def wait_until_shown(self, wanted: Mapping[int, int]) -> None:
-        """Waits for a notification of each of these messages, or of a later message in its chat."""
+        """Waits for a notification of each of these messages, or of a later message in its chat.
+
+        A device whose turn was in a process that was killed gets its next turn at the end of the lease, after 70 s.
+        """
 
         def are_shown() -> bool:
             newest = dict(sorted(self.shown()))  # the dict keeps the highest index of each chat
             return all(newest.get(chat, 0) >= index for chat, index in wanted.items())
 
-        block_until(are_shown)
+        block_until(are_shown, 2 * WAIT_SECONDS)
 
     def messages(self, chat: int) -> list[dict[str, Any]]:
         """Returns the newest messages of a chat, the oldest of them first."""
