@@ -24,7 +24,7 @@ from services.session.store import happenings, masks
 from services.session.store.bans import banned_until, silences
 from services.session.store.blocks import blocked_members, require_unblocked
 from services.session.store.friends import friends_of
-from services.session.store.memberships import count_groups, lock_group, lock_managed_group
+from services.session.store.memberships import count_groups, friends_among, lock_group, lock_managed_group
 from services.session.store.pending_notifications import store_added
 from services.session.store.sql import (
     CHAT,
@@ -136,9 +136,11 @@ def _check_counts(
 ) -> None:
     """Checks that each member may be in one more group. Accounts that are no friends can use up half of an account's
     groups, so that they cannot prevent the account from making or joining groups. Raises RequestError."""
-    counts = {account: count for some in slices(members) for account, count in count_groups(connection, some).items()}
+    counts, friends = dict[AccountId, int](), set[AccountId]()
+    for some in slices(members):
+        counts |= count_groups(connection, some)
+        friends.update(connection.execute(friends_among(actor, some)).scalars())
     check_chat_count(counts.get(actor, 0), limits)
-    friends = {*friends_of(connection, actor, limits.members_per_group)}
     for account in members[1:]:
         check_member_count(counts.get(account, 0), limits, is_friend=account in friends)
 

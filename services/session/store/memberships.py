@@ -316,6 +316,11 @@ def count_groups(connection: sa.Connection, accounts: Sequence[AccountId]) -> di
     return {AccountId(row[0]): row[1] for row in connection.execute(groups.group_by(member.c.account))}
 
 
+def friends_among(actor: AccountId, accounts: Sequence[AccountId]) -> sa.Select[AccountId]:
+    """Selects the friends of the actor among `accounts`."""
+    return sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
+
+
 def is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId) -> bool:
     """Whether the account's join was interrupted. Raises RequestError when the account is a member."""
     present, unfinished = members_among(connection, group.id, [account])
@@ -471,6 +476,5 @@ def _friends_and_applicants(
     connection: sa.Connection, number: ChatId, actor: AccountId, accounts: Sequence[AccountId]
 ) -> frozenset[AccountId]:
     """The accounts among `accounts` that are friends of the actor, or have requested membership."""
-    friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
     applicants = sa.select(membership_request.c.applicant).where(requests_of(number, accounts))
-    return frozenset(connection.execute(friends.union(applicants)).scalars())
+    return frozenset(connection.execute(friends_among(actor, accounts).union(applicants)).scalars())

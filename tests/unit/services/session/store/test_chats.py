@@ -102,6 +102,15 @@ async def test_strangers_use_up_half_of_the_groups_of_an_account_and_friends_all
     assert (failure.code, failure.field) == (ErrorCode.LIMIT, "members")
 
 
+async def test_a_friend_counts_as_one_beside_more_friends_than_a_group_has_members(store: StoreHarness) -> None:
+    store.limits = LimitsSettings(chats_per_account=2, members_per_group=2)
+    await store.add_profiles(ANN, BOB, CEM, DAN)
+    for friend in (ANN, BOB, DAN):
+        await store.befriend(CEM, friend)
+    await store.create_group(DAN)
+    assert (await store.create_group(CEM, DAN)).kind is ChatKind.GROUP
+
+
 async def test_concurrent_creations_respect_the_limit(store: StoreHarness) -> None:
     store.limits = LimitsSettings(chats_per_account=3)
     await store.add_profiles(ANN, BOB, CEM)
