@@ -14,7 +14,7 @@ from services.edge.dialects.irc.channels import join_line, kick_line, part_line
 from services.edge.dialects.irc.lines import Line, word
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
 from services.edge.dialects.irc.modes import mode_line
-from services.edge.dialects.irc.names import User, channel_of, unknown_user, user_of
+from services.edge.dialects.irc.names import User, channel_of, is_channel, unknown_user, user_of
 from services.edge.dialects.irc.server import HISTORY_MESSAGES
 from services.edge.dialects.irc.session import HAPPENING, Answer, IrcSession, Lines, rejection
 from shared.clock import utc_time
@@ -25,11 +25,12 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ProfileSummary
 
 EVENT_PLAYBACK = "draft/event-playback"
-_LARGEST = 2**53 - 1
-PAGE_CHATS = 500
+LARGEST = 2**53 - 1
+"""The largest index and the last time that a request can name."""
+_PAGE_CHATS = 500
 PAGE_MESSAGES = 200
 """The most messages of one request."""
-_ANSWER_BYTES = 400_000
+ANSWER_BYTES = 400_000
 BESIDE = 3
 """The number of messages that are read to find a time: the message at this time, one before it, and one after it."""
 
@@ -72,7 +73,7 @@ def chat_history(session: IrcSession, line: Line, answer: Answer, style: Message
     named = subcommand != "TARGETS"
     if len(parameters) != named + places + 1:
         raise _bad(answer, "NEED_MORE_PARAMS", "The number of parameters is wrong", subcommand)
-    count, chat = _count(parameters[-1], subcommand, answer), _chat(session, parameters[0]) if named else None
+    count, chat = _count(parameters[-1], subcommand, answer), find_known_chat(session, parameters[0]) if named else None
     if named and chat is None:
         raise _bad(answer, "INVALID_TARGET", "There is no such chat", subcommand, parameters[0])
     selectors = [_selector(text, subcommand, chat, answer) for text in parameters[named:-1]]
@@ -119,9 +120,9 @@ def _selector(text: str, subcommand: str, chat: ChatId | None, answer: Answer) -
     if kind == "msgid" and chat is not None:
         number, _, index = value.partition("-")
         if number == str(chat) and index.startswith(HAPPENING) and index[1:].isascii() and index[1:].isdigit():
-            return Selector(at=max(1, min(int(index[1:17]), _LARGEST)))
+            return Selector(at=max(1, min(int(index[1:17]), LARGEST)))
         if number == str(chat) and index.isascii() and index.isdigit() and int(index[:16]) > 0:
-            return Selector(number=min(int(index[:16]), _LARGEST))
+            return Selector(number=min(int(index[:16]), LARGEST))
         raise _bad(answer, "UNKNOWN_MSGID", "There is no such message in this chat", text)
     raise _bad(answer, "INVALID_MSGREFTYPE" if kind != "timestamp" else "INVALID_PARAMS", "This names no message", text)
 
@@ -134,8 +135,9 @@ def unix_ms(text: str) -> int | None:
     return max(1, int(time.replace(microsecond=0).timestamp()) * 1000 + time.microsecond // 1000)
 
 
-def _chat(session: IrcSession, target: str) -> ChatId | None:
-    if target.startswith("#"):
+def find_known_chat(session: IrcSession, target: str) -> ChatId | None:
+    """The chat of this name, if it is known to the connection."""
+    if is_channel(target):
         return session.find_channel(target)
     return session.private_chat(target)
 
@@ -147,20 +149,27 @@ def _targets(session: IrcSession, first: int, second: int, count: int, answer: A
     found: list[tuple[int, str]] = []
 
     def listed(page: ChatsResumed) -> Lines:
-        """Handle one page, in which the chat with the newest message is first."""
         found.extend((one.state.time, name_of(session, one)) for one in page.chats if low < one.state.time < high)
         enough = second < first and len(found) >= count
         if page.before is not None and page.before[0] > low and not enough:
-            return request(page.before)
+            return request_chats(session, answer, listed, page.before)
         chosen = sorted(found[:count] if second < first else found[-count:])
         lines = [session.line("CHATHISTORY", "TARGETS", name, utc_time(time)) for time, name in chosen]
         return session.batch("draft/chathistory-targets", lines)
 
-    def request(before: tuple[int, int] | None) -> Lines:
-        session.request(ResumeChats("", {}, PAGE_CHATS, 0, before), answer, listed)
-        return ()
+    return request_chats(session, answer, listed)
 
-    return request(None)
+
+def request_chats(
+    session: IrcSession,
+    answer: Answer,
+    listed: Callable[[ChatsResumed], Lines],
+    before: tuple[int, int] | None = None,
+) -> Lines:
+    """Request a page of the account's chats, in which the chat with the newest message is first. `before`: the end of
+    the previous page."""
+    session.request(ResumeChats("", {}, _PAGE_CHATS, 0, before), answer, listed)
+    return ()
 
 
 def name_of(session: IrcSession, resumed: ChatToResume) -> str:
@@ -214,7 +223,7 @@ def _with_times(
         return _with_times(request, selectors, done, *times, at)
 
     def found(page: HistoryPage) -> Lines:
-        time = page.messages[0].message.time if page.messages else _LARGEST
+        time = page.messages[0].message.time if page.messages else LARGEST
         return _with_times(request, selectors, done, *times, time)
 
     return _read_page(request, ReadHistory(request.chat, number, 1, older=False), found)
@@ -225,11 +234,11 @@ def _read_all(request: _ChatHistory, subcommand: str, selectors: Sequence[Select
     first, last = times[0], times[-1]
     match subcommand:
         case "LATEST":
-            span = _Span(first, _LARGEST, newest=True)
+            span = _Span(first, LARGEST, newest=True)
         case "BEFORE":
             span = _Span(0, first, newest=True)
         case "AFTER":
-            span = _Span(first, _LARGEST, newest=False)
+            span = _Span(first, LARGEST, newest=False)
         case "BETWEEN":
             span = _Span(min(times), max(times), newest=last < first)
         case _:
@@ -238,7 +247,7 @@ def _read_all(request: _ChatHistory, subcommand: str, selectors: Sequence[Select
 
 
 def _read_around(request: _ChatHistory, selector: Selector, time: int) -> Lines:
-    before, since = _Span(0, time, newest=True), _Span(time - 1, _LARGEST, newest=False)
+    before, since = _Span(0, time, newest=True), _Span(time - 1, LARGEST, newest=False)
 
     def read(page: HistoryPage) -> Lines:
         entries = _entries(request, page.messages)
@@ -287,7 +296,7 @@ def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: i
     found: list[DisplayMessage] = []
 
     def done(page: HistoryPage) -> Lines:
-        indexes = range(after + 1, before or _LARGEST)
+        indexes = range(after + 1, before or LARGEST)
         wanted = [one for one in page.messages if one.message.index in indexes]
         found.extend(wanted)
         left = request.most - len(found)
@@ -304,7 +313,7 @@ def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: i
 def _has_room(found: Sequence[DisplayMessage]) -> bool:
     """Whether the answer can take more messages. A long answer would fill the output of the connection. The client
     requests further messages itself."""
-    return sum(len(one.message.body) for one in found) < _ANSWER_BYTES
+    return sum(len(one.message.body) for one in found) < ANSWER_BYTES
 
 
 def _read_page(request: _ChatHistory, command: ReadHistory, done: Callable[[HistoryPage], Lines]) -> Lines:

@@ -5,10 +5,20 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from services.edge.canonical.commands import ReadHistory, ResumeChats
+from services.edge.canonical.commands import ReadHistory
 from services.edge.canonical.replies import ChatsResumed, DisplayMessage, HistoryPage
 from services.edge.dialects.irc.channels import shows
-from services.edge.dialects.irc.history import BESIDE, PAGE_CHATS, PAGE_MESSAGES, index_at, lines_of, name_of
+from services.edge.dialects.irc.history import (
+    ANSWER_BYTES,
+    BESIDE,
+    LARGEST,
+    PAGE_MESSAGES,
+    find_known_chat,
+    index_at,
+    lines_of,
+    name_of,
+    request_chats,
+)
 from services.edge.dialects.irc.lines import Line, word
 from services.edge.dialects.irc.messages import MessageStyle, dated, is_quiet
 from services.edge.dialects.irc.modes import matches
@@ -23,8 +33,6 @@ CAPABILITY = "znc.in/playback"
 _NICK = "*playback"
 _USAGE = "PLAY <chats> [from] [to], LIST [chats]: chats with commas between them and * and ?, times in Unix seconds"
 _SECONDS = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?")
-_END_OF_TIME = 2**53 - 1
-_ANSWER_BYTES = 400_000
 _PATTERN = frozenset("*?")
 
 
@@ -34,7 +42,7 @@ class _Listed(NamedTuple):
     chat: ChatId
     name: str
     created: int = 0
-    last: int = _END_OF_TIME
+    last: int = LARGEST
 
 
 def is_playback(line: Line) -> bool:
@@ -46,7 +54,7 @@ def playback(session: IrcSession, line: Line, answer: Answer, style: MessageStyl
     times = [_unix_ms(word) for word in words[1:]]
     match action.upper(), words:
         case "PLAY", [_, *_] if len(times) < 3 and -1 not in times:
-            after, upto = [*times, *(0, _END_OF_TIME)[len(times) :]]
+            after, upto = [*times, *(0, LARGEST)[len(times) :]]
             play = _Play(session, answer, style, after, upto)
             return _with_chats(session, words[0], answer, now, play.play)
         case "LIST", [*_] if len(words) < 2:
@@ -84,7 +92,7 @@ def _with_chats(
     wanted = targets(Line({}, "", "", [names]), answer)
     if _PATTERN & set(names):
         return _list_chats(session, wanted, answer, now, done)
-    known = [(session.find_channel(one) if is_channel(one) else session.private_chat(one), one) for one in wanted]
+    known = [(find_known_chat(session, one), one) for one in wanted]
     return done([_Listed(chat, name) for chat, name in known if chat is not None and shows(session, chat)])
 
 
@@ -96,18 +104,13 @@ def _list_chats(
     found: list[_Listed] = []
 
     def listed(page: ChatsResumed) -> Lines:
-        """Handle one page, in which the chat with the newest message is first."""
         for one in page.chats:
             name = name_of(session, one)
             if one.state.time and shows(session, one.chat.id) and any(matches(mask, name) for mask in wanted):
                 found.append(_Listed(one.chat.id, name, one.chat.created, one.state.time))
-        return request(page.before) if page.before is not None else done(found)
+        return done(found) if page.before is None else request_chats(session, answer, listed, page.before)
 
-    def request(before: tuple[int, int] | None) -> Lines:
-        session.request(ResumeChats("", {}, PAGE_CHATS, 0, before), answer, listed)
-        return ()
-
-    return request(None)
+    return request_chats(session, answer, listed)
 
 
 # Messages
@@ -124,7 +127,7 @@ class _Play:
         self._style = style
         self._after = after
         self._upto = upto
-        self._room = _ANSWER_BYTES
+        self._room = ANSWER_BYTES
         self._chats: list[_Listed] = []
         self._played: list[tuple[bytes, ...]] = []
         """The lines of the messages of the present chat, the newest first."""
@@ -139,7 +142,7 @@ class _Play:
             if self._room < 0:
                 yield self._left_out(one, self._upto)
                 continue
-            if self._upto == _END_OF_TIME:
+            if self._upto == LARGEST:
                 self._read(one, -1)
             else:
                 self._request(one, ReadHistory(one.chat, 1, BESIDE, older=False, at=self._upto + 1), self._found)
@@ -182,7 +185,7 @@ class _Play:
         is_own_private = message.sender == session.account and message.chat in session.partners
         if message.body == RECALLED_BODY or (is_own_private and not session.shows_own):
             return False
-        return not session.has(CAPABILITY) or message.index < session.pushed_from.get(message.chat, _END_OF_TIME)
+        return not session.has(CAPABILITY) or message.index < session.pushed_from.get(message.chat, LARGEST)
 
     def _lines(self, one: _Listed, shown: DisplayMessage) -> tuple[bytes, ...]:
         session, channel = self._session, one.name if is_channel(one.name) else ""
@@ -197,6 +200,6 @@ class _Play:
         return [*lines, *further, *self._next()]
 
     def _left_out(self, one: _Listed, upto: int) -> bytes:
-        times = [self._after] if upto == _END_OF_TIME else [self._after, upto]
+        times = [self._after] if upto == LARGEST else [self._after, upto]
         command = " ".join(("PLAY", word(one.name), *map(_seconds, times)))
         return _reply(self._session, f"Messages of {word(one.name)} are left out: {command}")

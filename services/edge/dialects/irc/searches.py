@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from services.edge.canonical.replies import DisplayMessage, MessagesFound
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.irc.channels import find_chat
-from services.edge.dialects.irc.history import unix_ms
+from services.edge.dialects.irc.history import ANSWER_BYTES, LARGEST, unix_ms
 from services.edge.dialects.irc.lines import Line, parse_tags, word
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
 from services.edge.dialects.irc.names import User, is_channel
@@ -17,8 +17,6 @@ from shared.contract.search import MAX_HITS, SearchMessages
 
 CAPABILITY = "soju.im/search"
 _ATTRIBUTES = frozenset({"in", "from", "after", "before", "text", "limit"})
-_END_OF_TIME = 2**53 - 1
-_ANSWER_BYTES = 400_000
 _WRONG = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
 """The errors that another search might not have."""
 
@@ -75,7 +73,7 @@ def _request(attributes: Mapping[str, str], answer: Answer) -> SearchMessages:
     if not (limit.isascii() and limit.isdigit()):
         raise _invalid(answer, "limit", "A number of messages is expected")
     return SearchMessages(
-        attributes.get("text", ""), after=max(0, after - 1), before=before + 1 if before else _END_OF_TIME,
+        attributes.get("text", ""), after=max(0, after - 1), before=before + 1 if before else LARGEST,
         count=max(1, min(int(limit[:9]), MAX_HITS)), with_hits=True, oldest_first=after > 0,
     )  # fmt: skip
 
@@ -105,7 +103,7 @@ def _lines(
     style = style._replace(batches=False)  # an answer has only PRIVMSG and NOTICE
     ordered = sorted(reply.around, key=lambda one: (one.message.time, one.message.chat, one.message.index))
     chosen: list[tuple[bytes, ...]] = []
-    room = _ANSWER_BYTES
+    room = ANSWER_BYTES
     for shown in ordered if oldest_first else reversed(ordered):
         lines = addressed(encode_message(shown, style), _name(session, shown, channel))
         room -= sum(map(len, lines))
