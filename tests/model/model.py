@@ -435,7 +435,9 @@ class Model:
         del chat.first[account]
         chat.unalerted.discard(account)
         chat.admins.discard(account)
+        rejected: Notifications = []
         if not chat.first:
+            rejected = [(one, JoinRequestAnswered(chat.number, "", one, accepted=False)) for one in chat.applied]
             chat.applied.clear()
         user = self.users[account]
         user.undelivered = [message for message in user.undelivered if message.chat != chat.number]
@@ -447,7 +449,7 @@ class Model:
             chat.admins.discard(chat.owner)
             changed |= {chat.owner: "owner"} if chat.owner else {}
         notifications: Notifications = [(account, ChatLeft(chat.number, "left" if by == account else "kicked"))]
-        return notifications + [
+        return [*notifications, *rejected] + [
             (member, RoleChanged(chat.number, one, new, by)) for one, new in changed.items() for member in chat.first
         ]
 

@@ -159,11 +159,9 @@ def delete_rows(connection: sa.Connection, numbers: Sequence[ChatId], *, is_disb
 
 def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: int) -> list[MembershipAnswered]:
     """Reject all pending requests for membership of these groups, which have no members any more."""
-    named = connection.execute(sa.select(chat.c.id, chat.c.name).where(chat.c.id.in_(numbers)))
-    names: dict[int, str] = {row.id: row.name for row in named}
     ended = sa.delete(membership_request).where(membership_request.c.chat.in_(numbers))
     rows = connection.execute(ended.returning(membership_request.c.chat, membership_request.c.applicant)).all()
-    answers = [MembershipAnswered(row.chat, names[row.chat], row.applicant, accepted=False) for row in rows]
+    answers = [MembershipAnswered(row.chat, "", row.applicant, accepted=False) for row in rows]
     return [store(connection, [answer.account], answer, now) for answer in answers]
 
 

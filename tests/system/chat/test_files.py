@@ -273,9 +273,9 @@ def test_12_several_files_are_sent_with_a_caption_and_again_after_a_failure(
     ann.page.locator("input[type=file]").set_input_files([tmp_path / name for name in names])
     expect(ann.page.locator(".attachments .failed")).to_have_count(3)
     ann.page.unroute("**/media/uploads?*")
-    for _ in names:
+    for left in (2, 1, 0):
         ann.page.locator(".attachments .failed").first.get_by_role("button", name="Try again").click()
-    expect(ann.page.locator(".attachments .failed")).to_have_count(0)
+        expect(ann.page.locator(".attachments .failed")).to_have_count(left)
     expect(ann.page.locator(".attachments progress")).to_have_count(0)
     ann.send("all three")
     ann.until_sent("all three")
