@@ -162,7 +162,7 @@ def expected_history(chat: Chat, number: int, code: int, index: int, count: int)
 
 def check_history_of_irc(model: Model, device: ModelDevice, chat: Chat, count: int) -> None:
     assert isinstance(device.client, IrcWithHistory)
-    newest = chat.visible(device.user.number)[-count:]
+    newest = [message for message in chat.visible(device.user.number) if not message.is_recalled][-count:]
     wanted = [sight for message in newest for sight in EXPECTED_FRAMES["irc"](MessagePosted(message), model)]
     seen = device.client.history(chat.number, count)
     expect_same(device, seen, wanted)

@@ -31,6 +31,7 @@ _PAGE_CHATS = 500
 PAGE_MESSAGES = 200
 """The most messages of one request."""
 ANSWER_BYTES = 400_000
+_MOST_READ = 2_000
 BESIDE = 3
 """The number of messages that are read to find a time: the message at this time, one before it, and one after it."""
 
@@ -250,7 +251,7 @@ def _read_around(request: _ChatHistory, selector: Selector, time: int) -> Lines:
     before, since = _Span(0, time, newest=True), _Span(time - 1, LARGEST, newest=False)
 
     def read(page: HistoryPage) -> Lines:
-        entries = _entries(request, page.messages)
+        entries = _entries(request, _without_recalled(page.messages))
         return _read_happenings(request, before, lambda earlier, _: read_later([*entries, *earlier]))
 
     def read_later(entries: list[_Entry]) -> Lines:
@@ -299,21 +300,22 @@ def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: i
         indexes = range(after + 1, before or LARGEST)
         wanted = [one for one in page.messages if one.message.index in indexes]
         found.extend(wanted)
-        left = request.most - len(found)
+        kept = _without_recalled(found)
+        left = request.most - len(kept)
         if page.more and page.messages and len(wanted) == len(page.messages) and left > 0 and _has_room(found):
             last = page.messages[-1].message.index
             start = last - 1 if command.older else last + 1
-            return _read_page(request, replace(command, start=start, count=min(left, PAGE_MESSAGES)), done)
-        found.sort(key=lambda one: one.message.index)
-        return _finish(request, found, is_cut=page.more and left > 0 and len(wanted) == len(page.messages))
+            return _read_page(request, replace(command, start=start, count=PAGE_MESSAGES), done)
+        kept = sorted(kept[: request.most], key=lambda one: one.message.index)
+        return _finish(request, kept, is_cut=page.more and left > 0 and len(wanted) == len(page.messages))
 
     return _read_page(request, replace(command, count=min(command.count, PAGE_MESSAGES)), done)
 
 
 def _has_room(found: Sequence[DisplayMessage]) -> bool:
-    """Whether the answer can take more messages. A long answer would fill the output of the connection. The client
-    requests further messages itself."""
-    return sum(len(one.message.body) for one in found) < ANSWER_BYTES
+    """Whether the answer can take more messages. A long answer would fill the output of the connection, and many
+    recalled messages would be read for nothing. The client requests further messages itself."""
+    return sum(len(one.message.body) for one in found) < ANSWER_BYTES and len(found) < _MOST_READ
 
 
 def _read_page(request: _ChatHistory, command: ReadHistory, done: Callable[[HistoryPage], Lines]) -> Lines:
@@ -335,9 +337,13 @@ class _Entry(NamedTuple):
 
 
 def _entries(request: _ChatHistory, shown: Sequence[DisplayMessage]) -> list[_Entry]:
-    """The lines of these messages. Recalled messages are left out."""
-    kept = [one for one in shown if one.message.body != RECALLED_BODY]
-    return [_Entry(one.message.time, lines_of(request.session, one, request.style, request.target)) for one in kept]
+    """The lines of these messages."""
+    return [_Entry(one.message.time, lines_of(request.session, one, request.style, request.target)) for one in shown]
+
+
+def _without_recalled(shown: Sequence[DisplayMessage]) -> list[DisplayMessage]:
+    """Recalled messages do not count: a client takes an answer with fewer messages than requested for the last."""
+    return [one for one in shown if one.message.body != RECALLED_BODY]
 
 
 def _finish(request: _ChatHistory, shown: Sequence[DisplayMessage], *, is_cut: bool = False) -> Lines:

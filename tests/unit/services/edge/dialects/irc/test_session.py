@@ -21,7 +21,7 @@ from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.registry import DIALECTS
 from services.message.domain import MAX_HISTORY_COUNT
 from shared.contract.auth import Authenticated, Login
-from shared.contract.body import pack_segments
+from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.edge import ChatModesChanged, MembershipAnswered
 from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, ReadTimeMoved, TagsRelayed
 from shared.contract.errors import ErrorCode, Failure
@@ -236,6 +236,24 @@ def test_a_short_page_is_not_the_end() -> None:
         return page_of(replace(command, count=min(command.count, 7)), 60)
 
     assert len(IrcConnection(answer).send("CHATHISTORY LATEST #x~5 * 50")) == 50
+
+
+@pytest.mark.parametrize(("recalled", "newest"), [(1_500, range(8_498, 8_501)), (3_000, range(0))])
+def test_recalled_messages_do_not_count(recalled: int, newest: range) -> None:
+    """The number of messages that are read is limited."""
+
+    def answer(command: Command) -> Reply:
+        page, kept = page_of(command, 10_000), 10_000 - recalled
+        return replace(page, messages=tuple(recall(one) if one.message.index > kept else one for one in page.messages))
+
+    client = IrcConnection(answer, "batch message-tags")
+    _, *lines, _ = client.send("CHATHISTORY LATEST #x~5 * 3")
+    assert [int(each.partition("msgid=5-")[2].partition(" ")[0]) for each in lines] == [*newest]
+    assert len(client.commands) <= 12
+
+
+def recall(one: DisplayMessage) -> DisplayMessage:
+    return replace(one, message=replace(one.message, body=RECALLED_BODY))
 
 
 def test_a_history_fits_into_the_output_of_a_connection() -> None:
