@@ -88,17 +88,20 @@ def errors(user: IrcUser) -> list[str]:
     return [line for line in user.pending if " FAIL " in line or line.startswith("ERROR")]
 
 
-def test_pasted_lines_wait_and_arrive_in_order_while_others_are_served(come: Come, channel: str) -> None:
+def test_pasted_lines_wait_and_arrive_in_order_while_pings_and_others_are_served(come: Come, channel: str) -> None:
     bob, cem = come(), come()
     bob.await_line(f":{cem.nick}!", " JOIN ")
     pasted = [f"line {number}" for number in range(PASTED)]
-    bob.write(*(f"PRIVMSG {channel} :{text}" for text in pasted), "PING after")
+    bob.write(*(f"PRIVMSG {channel} :{text}" for text in pasted), "@label=1 PING during")
+    bob.await_line(" PONG ", "during")
+    early = texts(bob, bob)
+    assert len(early) < PASTED, "the PING has waited for the rate"
     cem.await_line(f"PRIVMSG {channel} :{pasted[0]}")
     cem.write(f"PRIVMSG {channel} :and I?", "PING now")
     cem.await_line(" PONG ", "now")
     assert not any(f":{pasted[-1]}" in line for line in cem.pending), "the flood is over: nothing has waited"
-    bob.await_line(" PONG ", "after")
-    assert texts(bob, bob) == pasted
+    bob.await_line(f"PRIVMSG {channel} :{pasted[-1]}")
+    assert [*early, *texts(bob, bob)] == pasted[:-1]
     assert texts(bob, cem) == ["and I?"]
     bob.write(f"PRIVMSG {channel} :the end")
     cem.await_line(f"PRIVMSG {channel} :the end")

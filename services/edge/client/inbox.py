@@ -3,7 +3,7 @@ dialects limit sizes. This module is pure: it does no I/O.
 
 Frames over the rate are paced: each waits in the queue until the rate admits it, and counts as arrived at that time. A
 connection is closed only when it sends another frame while `limits.requests_waiting` frames are paced. Before a login,
-one burst of frames is the limit.
+one burst of frames is the limit. A few frames, such as a PING, may overtake the paced frames (Dialect.overtakes).
 
 A full queue stops the reading of its socket (backpressure), but only for a short time. Pongs, and requests behind
 unread frames, arrive only while the socket is read. After this time, a full queue reads again, and stores a rejection
@@ -41,6 +41,9 @@ _REJECTIONS_BURST = 200
 _FIRST_REJECTIONS = 20
 """How many rejections a new connection may cause at once. A flood of rejections costs the event loop milliseconds each
 time."""
+_OVERTAKING_PER_SECOND = 1
+_OVERTAKING_BURST = 5
+"""How many frames of a connection may overtake its paced frames. More of them would be a flood."""
 _BEHIND_SECONDS = 1.5
 """The longest time that frames stay unread. The binary frames of an upload may stay unread longer, because they cannot
 be rejected one by one."""
@@ -78,7 +81,7 @@ class ClientInbox:
 
     __slots__ = (
         "_arrived", "_batch_started", "_before_login", "_behind_since", "_connection", "_has_rates", "_held",
-        "_max_bytes", "_max_frames", "_max_paced", "_max_paced_before_login", "_overloaded_batches",
+        "_max_bytes", "_max_frames", "_max_paced", "_max_paced_before_login", "_overloaded_batches", "_overtaking",
         "_paced_since_tick", "_patience", "_rejections", "_rejects_excess", "_requests", "_socket",
         "decoded", "frames", "paced", "paused", "queued_bytes", "stopped", "waited",
     )  # fmt: skip
@@ -95,6 +98,8 @@ class ClientInbox:
         self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
         self._rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
         self._rejections.spend(_REJECTIONS_BURST - _FIRST_REJECTIONS)
+        self._overtaking: TokenBucket | None = None
+        """The rate of frames that overtake paced frames. Most connections have none."""
         # The queues are lists. Most connections have no waiting frames, and an empty list takes little memory.
         self.frames: list[tuple[Frame | RejectedFrame, float]] = []
         """The waiting frames, each with the time of its arrival. In place of a frame over the limits, its rejection is
@@ -146,6 +151,8 @@ class ClientInbox:
         elif not self._has_rates or (not self.paced and self._within_rates(now)):
             excess = self._rejects_excess and self.queued >= self._max_frames
             self._store(_rejected(frame, connection.dialect) if excess else frame, now)
+        elif connection.dialect.overtakes(frame) and self._may_overtake(now):
+            self._store(frame, now, overtakes=True)
         else:
             self._pace(frame, connection.dialect, now)
 
@@ -215,10 +222,21 @@ class ClientInbox:
         if self._paced_since_tick >= self._max_frames:
             self._pause()
 
-    def _store(self, frame: Frame | RejectedFrame, now: float, *, is_paced: bool = False) -> None:
-        self.frames.append((frame, now))
-        if self.paced or is_paced:
-            self.paced += 1
+    def _may_overtake(self, now: float) -> bool:
+        if self._overtaking is None:
+            self._overtaking = TokenBucket(_OVERTAKING_PER_SECOND, _OVERTAKING_BURST, now)
+        return self._overtaking.take(now)
+
+    def _store(
+        self, frame: Frame | RejectedFrame, now: float, *, is_paced: bool = False, overtakes: bool = False
+    ) -> None:
+        """Queue a frame behind all others or, if it `overtakes`, before those that are paced."""
+        if overtakes:
+            self.frames.insert(len(self.frames) - self.paced, (frame, now))
+        else:
+            self.frames.append((frame, now))
+            if self.paced or is_paced:
+                self.paced += 1
         if not isinstance(frame, RejectedFrame):
             self.queued_bytes += len(frame)
         if not self.paused and self._exceeds(1.0):

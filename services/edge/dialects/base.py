@@ -174,6 +174,11 @@ class Dialect(ABC):
         the error reply tells the client which request is answered."""
         return None
 
+    def overtakes(self, frame: Frame) -> bool:
+        """Whether this frame may overtake frames over the rate, because its client takes a late reply for a broken
+        connection."""
+        return False
+
     # Frames out
 
     @abstractmethod

@@ -6,6 +6,7 @@ answered.
 chat into them.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from sys import intern
 from typing import Any, Final, NamedTuple
@@ -65,6 +66,8 @@ _FIRST_SECRETS: Final[Mapping[str, int]] = {"OPER": 1, "REGISTER": 2, "WEBPUSH":
 """The commands with a secret, and how many parameters come before it."""
 _PUBLIC_PARAMETERS: Final = frozenset({"*", "+", *CAPABILITIES["sasl"].split(",")})
 """The parameters of AUTHENTICATE that are not secret."""
+
+_PING: Final = re.compile(rb" *(?:@[^ ]* +)?(?::[^ ]* +)?(?i:PING)(?: |$)")
 
 
 def detects(first: FirstFrame) -> bool:
@@ -253,6 +256,9 @@ class Irc(Dialect):
         except DecodeError:
             return None
         return LineRejection(Answer(line.command, self._label(line)), batched="batch" in line.tags)
+
+    def overtakes(self, frame: Frame) -> bool:
+        return not isinstance(frame, Binary) and _PING.match(frame) is not None
 
     # Lines out
 

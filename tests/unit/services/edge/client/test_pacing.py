@@ -5,14 +5,15 @@ Only a client that sends very many such frames and continues is closed.
 
 import pytest
 
-from services.edge.canonical.frames import Binary
+from services.edge.canonical.frames import Binary, Frame
 from services.edge.client.connection import CloseConnection
 from services.edge.client.inbox import TOO_FAST, WAITED
+from services.edge.dialects.base import LocalReply
 from services.edge.rate_limit import AccountRequests
 from shared.contract.errors import ErrorCode
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
-from tests.unit.services.edge.json_dialect import frame
+from tests.unit.services.edge.json_dialect import JsonDialect, frame
 
 TICK = 0.5
 PATIENCE = 8.0
@@ -57,6 +58,38 @@ def test_a_frame_after_a_pause_overtakes_none_that_waits() -> None:
     assert taken(each, NOW + 3.0) == [4]
     each.receive(post(5), NOW + 10.0)
     assert each.queue.paced == 0
+
+
+class PingDialect(JsonDialect):
+    """A dialect whose pings overtake the frames over the rate."""
+
+    def overtakes(self, frame: Frame) -> bool:
+        return b'"ping"' in frame.data if isinstance(frame, Binary) else b'"ping"' in frame
+
+
+def test_a_ping_overtakes_the_frames_over_the_rate_and_no_others() -> None:
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=2))
+    each.connection.dialect = PingDialect(each.connection.info)
+    for ref in range(4):
+        each.receive(post(ref))
+    each.receive(frame(do="ping", ref="first"))
+    each.receive(frame(do="ping", ref="second"))
+    batch, *pongs = each.drain()
+    assert contexts(batch) == [0, 1]
+    assert pongs == [LocalReply((frame(re=ref, ok="pong"),)) for ref in ("first", "second")]
+    assert each.queue.paced == 2
+    assert taken(each, NOW + 1.0) == [2]
+    assert taken(each, NOW + 2.0) == [3]
+    assert each.queue.queued == each.queue.queued_bytes == each.queue.paced == 0
+
+
+def test_a_flood_of_pings_waits() -> None:
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=2))
+    each.connection.dialect = PingDialect(each.connection.info)
+    for _ in range(20):
+        each.receive(frame(do="ping"))
+    assert len(each.drain()) == 2 + 5
+    assert each.queue.paced == 13
 
 
 def test_the_time_that_counts_begins_with_the_turn() -> None:
