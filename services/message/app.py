@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from services.message.adapters.announcing import PushAnnouncer, WebhookAnnouncer, announce_moved
+from services.message.adapters.announcing import MovedAnnouncer, PushAnnouncer, WebhookAnnouncer
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.leadership import Leadership, Withdrawal
 from services.message.adapters.member_list_cache import AnnouncementReceiver, MemberListCache
@@ -76,7 +76,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     watches = [announcements.run, Withdrawal(bus, leadership, service.ops.readiness).run]
     push = PushAnnouncer(bus, leadership.replica, store.list_recent, partial(leadership.leads, _FIRST_CHAT))
     also = push.moved if settings.push.enabled else _announce_to_nobody
-    watches += [partial(announce_moved, bus.publish, store.wait_for_moved, store.take_moved, leadership.replica, also)]
+    moved = MovedAnnouncer(bus.publish, store, leadership.replica, also)
+    watches += [moved.run]
     watches += [push.run] if settings.push.enabled else []
     watches += _upkeep(settings.message, store, leadership, metrics)
     try:
@@ -86,8 +87,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await _work(service, batcher, fanout, loops, stopping)
     finally:
         service.ops.phase = "draining"
-        await asyncio.gather(reconciler.stop(), webhooks.close())
-        also(store.take_moved())
+        await asyncio.gather(reconciler.stop(), webhooks.close(), moved.close())
         await push.publish()
         await service.stop()
         await member_lists.close()

@@ -55,7 +55,6 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
     metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)
     route(bus, follower, lists.announce)
-    bus.notify_connection_lost(follower.connection_lost)
     bus.notify_connection_lost(lists.lost)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check}, DASHBOARD)
     tasks = Tasks()

@@ -11,19 +11,22 @@ MAX_FOLLOWED = 1_000
 """The most chats of one request."""
 MAX_FOLLOWED_MESSAGES = 1_000
 """The most messages of one reply."""
-ANNOUNCE_SECONDS = 0.4
-"""The pause between two announcements."""
+ANNOUNCE_SECONDS, IDLE_ANNOUNCE_SECONDS = 0.4, 1.0
+"""The shortest and the longest pause between two announcements of a replica."""
+UNLIMITED = 2**63 - 1
 
 
 class MovedChats(msgspec.Struct, frozen=True):
     """Each `replica` of the message service announces its chats with messages that are new or changed since the last
     announcement. `number` counts the replica's announcements since the start at `epoch` (Unix ms), so a gap shows a
-    loss."""
+    loss. `until`: all messages that the replica has sent or will send with a time before this one (Unix ms) are
+    announced. It is UNLIMITED in the last announcement of a replica, and if the previous version sends it."""
 
     replica: str
     epoch: int
     number: int
     chats: list[ChatId]
+    until: int = UNLIMITED
 
 
 class HeadPosition(msgspec.Struct, array_like=True, frozen=True):

@@ -78,6 +78,9 @@ def test_search_follows_a_message_service_that_is_killed(cluster: Cluster) -> No
             if number in (10, 25):
                 cluster.kill("message")
         until_found(ann, "apple", 40)
+        send(41)
+        cluster.kill("message")  # it has not announced the message yet
+        until_found(ann, "apple", 41)
 
 
 def test_a_search_finds_what_history_shows(cluster: Cluster) -> None:

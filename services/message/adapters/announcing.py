@@ -2,21 +2,24 @@
 once a second for notifications. Search gets a NATS message that may be lost.
 
 A lost announcement does no lasting harm. Session later compares the last indexes of these chats with the indexes that
-it knows. Search notices a gap in the numbers of the announcements, and then compares the positions of all chats."""
+it knows. Search notices a gap in the numbers of the announcements or their end, and then compares the positions of all
+chats."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 
 import msgspec
 import nats.errors
 
 from services.message.adapters.fanout import PublishBytes
+from services.message.store import MessageStore
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.contract.events import OutgoingWebhooksDue
-from shared.contract.following import ANNOUNCE_SECONDS, MovedChats
+from shared.contract.following import ANNOUNCE_SECONDS, IDLE_ANNOUNCE_SECONDS, UNLIMITED, MovedChats
 from shared.contract.ids import ChatId
 from shared.contract.push import PushDue
 from shared.contract.subjects import MOVED_CHATS, OUTGOING_WEBHOOKS_DUE, PUSH_DUE
@@ -66,26 +69,53 @@ _MOVED_CHATS = 20_000
 _pack = msgspec.msgpack.Encoder().encode
 
 
-async def announce_moved(
-    publish: PublishBytes,
-    wait_for_moved: Callable[[], Awaitable[None]],
-    take_moved: Callable[[], set[ChatId]],
-    replica: str,
-    also: Callable[[set[ChatId]], None] = lambda _: None,
-) -> None:
-    """Announce chats with new messages until cancelled. `also` is called with the same chats. Nothing is published
-    while there are no new messages."""
-    epoch, numbers = now_ms(), count(1)
-    while True:
-        await wait_for_moved()
-        await asyncio.sleep(ANNOUNCE_SECONDS)
-        moved_chats = take_moved()
-        also(moved_chats)
-        chats = sorted(moved_chats)
-        for start in range(0, len(chats), _MOVED_CHATS):
-            moved = MovedChats(replica, epoch, next(numbers), chats[start : start + _MOVED_CHATS])
+class MovedAnnouncer:
+    """Announces for search which chats have new messages, and until when all messages are announced."""
+
+    def __init__(
+        self,
+        publish: PublishBytes,
+        store: MessageStore,
+        replica: str,
+        also: Callable[[set[ChatId]], None] = lambda _: None,
+    ) -> None:
+        """`also` is called with the same chats."""
+        self._publish = publish
+        self._store = store
+        self._replica = replica
+        self._also = also
+        self._epoch, self._number = now_ms(), 0
+        self._until = 0
+
+    async def run(self) -> None:
+        """Announces chats until it is cancelled, also if there are none."""
+        while True:
+            await self._announce(now_ms())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_ANNOUNCE_SECONDS - ANNOUNCE_SECONDS):
+                    await self._store.wait_for_moved()
+            await asyncio.sleep(ANNOUNCE_SECONDS)
+
+    async def close(self) -> None:
+        """Makes the last announcement. If the result of a post is still unknown, search waits for another one."""
+        if self._number:
+            await self._announce(UNLIMITED)
+
+    async def _announce(self, until: int) -> None:
+        if self._store.posting_since is not None:
+            until = self._store.posting_since
+        moved = self._store.take_moved()
+        self._also(moved)
+        chats = sorted(moved)
+        for start in range(0, max(1, len(chats)), _MOVED_CHATS):
+            if start + _MOVED_CHATS >= len(chats):
+                self._until = until
+            self._number += 1
+            some = chats[start : start + _MOVED_CHATS]
             try:
-                await publish(MOVED_CHATS, _pack(moved))
+                await self._publish(
+                    MOVED_CHATS, _pack(MovedChats(self._replica, self._epoch, self._number, some, self._until))
+                )
             except nats.errors.Error as error:
                 _log.debug("moved chats not announced", error=repr(error))
 

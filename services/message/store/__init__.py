@@ -75,6 +75,8 @@ class MessageStore:
         self._now = now
         self._moved: set[ChatId] = set()
         self._any_moved = asyncio.Event()
+        self.posting_since: int | None = None
+        """When the post began whose result is not known yet (Unix ms). Its messages have this time or a later one."""
         self._check_duplicates = False
         """Whether the last batch contained repeated drafts. Then more repeated drafts are likely to follow."""
 
@@ -89,12 +91,18 @@ class MessageStore:
 
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
         """Commit the drafts, at least one, in this order. Drafts whose deadline passes before the commit are left out.
-        Raises CommitUnconfirmed, and the database's errors about the content of a draft."""
+        Raises CommitUnconfirmed, and the database's errors about the content of a draft. Only one call at a time."""
+        self.posting_since = self._now()
         while True:
             try:
                 return await self._post(drafts, self._now, check_duplicates=self._check_duplicates)
             except (DeadlinePassed, DuplicateDetected):
                 self._check_duplicates = True
+            except CommitUnconfirmed:
+                raise
+            except Exception:
+                self.posting_since = None  # nothing was committed
+                raise
 
     async def find_results(self, drafts: Sequence[Draft]) -> PostedBatch:
         """The results of an unconfirmed commit. If a transaction is still committing the drafts, the method waits for
@@ -119,6 +127,7 @@ class MessageStore:
             raise
         self._moved |= {draft.chat for draft in drafts}
         self._any_moved.set()
+        self.posting_since = None
         self._check_duplicates = batch.duplicates > 0
         return batch
 

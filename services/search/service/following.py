@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from services.search.index.directory import IndexDirectory
 from services.search.index.message_index import IndexInUse, MessageIndex
@@ -22,6 +22,7 @@ from shared.contract.following import (
     ANNOUNCE_SECONDS,
     MAX_FOLLOWED,
     MAX_FOLLOWED_MESSAGES,
+    UNLIMITED,
     FollowChats,
     HeadPosition,
     ListPositions,
@@ -37,9 +38,9 @@ T = TypeVar("T")
 
 _log = log(__name__)
 _LAG_MS = int(ANNOUNCE_SECONDS * 1000) + 600
-"""The longest time between the commit of a message and its announcement."""
-_DISCONNECTED_MS = 10_000
-"""The longest time until a lost connection is noticed."""
+"""The longest time between the first message of a new replica and its first announcement."""
+_SILENT_MS = 3_500
+"""A replica that announces nothing for this long has ended without its last announcement, or cannot be heard."""
 _COMPARE_SECONDS = _COMMIT_SECONDS = 300.0
 _EXPIRE_SECONDS = 3600.0
 _GATHER_SECONDS, _SHOW_SECONDS = 1.0, 5.0
@@ -61,7 +62,7 @@ _LONGEST_REST_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
 """The index is rebuilt after this number of failures in a row."""
-_WATCH_SECONDS, _LATE_MS = 1.0, 500
+_WATCH_SECONDS = 1.0
 _DAY_MS = 86_400_000
 _NEVER = 2**63
 
@@ -72,6 +73,15 @@ class IndexFailed(Exception):
 
 class _OtherDatabase(Exception):
     """The index was made from another message database, or has messages that the present database lacks."""
+
+
+class _Heard(NamedTuple):
+    """The last announcement of a replica (see MovedChats), and the time when it arrived."""
+
+    epoch: int
+    number: int
+    at: int
+    until: int
 
 
 class Follower:
@@ -111,8 +121,10 @@ class Follower:
         lost from the index if its commit fails."""
         self._doubt_since: int | None = 0
         """Announcements after this time may be lost. It is 0 until all chats have been compared once."""
-        self._heard: dict[str, tuple[int, int, int]] = {}
-        """The epoch and the number of each replica's last announcement, and the time when it arrived."""
+        self._doubts = 0
+        self._heard: dict[str, _Heard] = {}
+        self._sent = 0
+        """When the last announcement of chats arrived."""
         self._index: MessageIndex | None = None
         self._epoch = ""
         self._compared = self._expired = self._shown = 0.0
@@ -121,26 +133,28 @@ class Follower:
     # What message announces
 
     def receive(self, moved: MovedChats) -> None:
-        now, heard = self._clock(), self._heard.get(moved.replica)
-        if heard is None or heard[:2] != (moved.epoch, moved.number - 1):
-            self.doubt(heard[2] if heard is not None else now)
-        self._heard[moved.replica] = (moved.epoch, moved.number, now)
-        self._moved.update(moved.chats)
-        if self._moved_since is None:
-            self._moved_since = now - _LAG_MS
-        self._wake.set()
-
-    def connection_lost(self, _reason: str) -> None:
-        self.doubt(self._clock() - _DISCONNECTED_MS)
+        now = self._clock()
+        heard = self._heard.get(moved.replica, _Heard(0, 0, now, now))
+        if heard[:2] != (moved.epoch, moved.number - 1):
+            self.doubt(min(heard.at, heard.until))
+        self._heard[moved.replica] = _Heard(moved.epoch, moved.number, now, moved.until)
+        if moved.chats:
+            self._sent = now
+            self._moved.update(moved.chats)
+            self._moved_since = min(heard.until, now - _LAG_MS, self._moved_since or now)
+            self._wake.set()
 
     def doubt(self, since: int) -> None:
+        self._doubts += 1
         self._doubt_since = since if self._doubt_since is None else min(since, self._doubt_since)
         self._wake.set()
 
     def indexed_to(self) -> int:
-        """All messages that were sent before this time are in the index."""
+        """All messages that were sent before this time are in the index. The time of a message is older than its
+        commit, and announcements may be late, so each replica states the time up to which it has announced all."""
         bounds = (self._doubt_since, self._following_since, self._moved_since, self._clock() - _LAG_MS)
-        return max(0, min(one for one in bounds if one is not None))
+        announced = (one.until for one in self._heard.values())
+        return max(0, min(one for one in (*bounds, *announced) if one is not None))
 
     # The loop
 
@@ -170,13 +184,13 @@ class Follower:
             await asyncio.sleep(next(pauses))
 
     async def watch(self) -> None:
-        """Notices until it is cancelled that the process was stopped, or had no CPU. Announcements have waited then for
-        longer than `_LAG_MS`, so their arrival does not tell how old their messages are."""
+        """Notices until it is cancelled that replicas are silent. Their last messages may not be announced."""
         while True:
-            began = self._clock()
             await asyncio.sleep(_WATCH_SECONDS)
-            if self._clock() - began > _WATCH_SECONDS * 1000 + _LATE_MS:
-                self.doubt(began - _LAG_MS)
+            for replica, heard in self._heard.items():
+                if heard.until != UNLIMITED and self._clock() - heard.at > _SILENT_MS:
+                    self.doubt(heard.until)
+                    self._heard[replica] = heard._replace(until=UNLIMITED)
 
     async def catch_up(self) -> None:
         """Bring the index up to date. Raises RequestError, IndexFailed, IndexInUse."""
@@ -209,7 +223,7 @@ class Follower:
 
     async def _compare(self) -> None:
         """Compares the positions of all chats with the index. Changes after the comparison are announced."""
-        doubt, began = self._doubt_since, self._clock()
+        doubts = self._doubts
         if self._index is None:
             await self._answer(False)
         after: ChatId | None = ChatId(0)
@@ -236,7 +250,7 @@ class Follower:
         await self._in_thread(lambda _index: self._directory.complete())
         await self._answer(True)
         self._compared = time.monotonic()
-        if self._doubt_since == doubt or (self._doubt_since or 0) < began:
+        if self._doubts == doubts:
             self._doubt_since = None
 
     async def _open(self, epoch: str) -> MessageIndex:
@@ -308,8 +322,7 @@ class Follower:
         await asyncio.sleep(max(0.0, self._shown + _GATHER_SECONDS - time.monotonic()))
 
     def _are_messages_sent(self) -> bool:
-        now = self._clock()
-        return any(now - heard < _LAG_MS for _, _, heard in self._heard.values())
+        return self._clock() - self._sent < _LAG_MS
 
     async def _positions(self, chats: Sequence[ChatId], index: MessageIndex | None = None) -> list[HeadPosition]:
         return await self._in_thread(lambda index: index.positions(chats), index)

@@ -1,6 +1,6 @@
 """The database of a message service, an index that follows it, and searches. The replies of session are prepared."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -99,9 +99,16 @@ class Session:
 
 
 class Peers:
-    def __init__(self, database: Database, directory: Path, settings: MessageSettings | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directory: Path,
+        settings: MessageSettings | None = None,
+        now: Callable[[], int] | None = None,
+    ) -> None:
+        """`now`: the clock of message; if there is none, each message has its own millisecond."""
         self.path = directory
-        self.store = MessageStore(database, count(now_ms()).__next__)  # each message has its own millisecond
+        self.store = MessageStore(database, now or count(now_ms()).__next__)
         self.session = Session()
         self.member_lists = MemberListCache(self.session.membership, MessageMetrics(CollectorRegistry()))
         self.feed = MessageFeed(self.store, self.member_lists, self._versions, settings or MessageSettings())

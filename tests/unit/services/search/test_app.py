@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from local.ports import free_port
-from services.message.adapters.announcing import announce_moved
+from services.message.adapters.announcing import MovedAnnouncer
 from services.search.app import serve
 from shared.bus.client import Bus
 from shared.bus.failures import NoResponders
@@ -44,9 +44,7 @@ async def peers_on(server: NatsServer, database: Database, directory: Path) -> A
     session.serve(GetMembership.route, peers.session.membership, queue="session")
     for bus in (message, session, edge):
         await bus.start()
-    announcing = asyncio.create_task(
-        announce_moved(message.publish, peers.store.wait_for_moved, peers.store.take_moved, "message-1")
-    )
+    announcing = asyncio.create_task(MovedAnnouncer(message.publish, peers.store, "message-1").run())
     yield peers, edge
     announcing.cancel()
     for bus in (edge, session, message):

@@ -138,27 +138,3 @@ async def test_a_slow_first_index_is_committed_at_intervals(
     await peers.index()
     await peers.close()
     assert len([one for one in commits if one]) > 1
-
-
-async def test_what_was_announced_while_the_process_was_stopped_is_not_called_indexed(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The announcement is read afterwards, when the message is older than the usual delay of announcements."""
-    monkeypatch.setattr(following, "_WATCH_SECONDS", 0.01)
-    peers = Peers(database, tmp_path / "index")
-    await peers.post(ROOM, "old words")
-    await peers.index()
-    stopped = now_ms()
-    watching = asyncio.create_task(peers.follower.watch())
-    await asyncio.sleep(0)
-    await peers.post(ROOM, "new words")
-    peers.clock = lambda: now_ms() + 20_000
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (await peers.page("words")).indexed_to > stopped:
-            await asyncio.sleep(0.01)
-    assert len(await peers.found("words")) == 1
-    await peers.index()
-    assert len(await peers.found("words")) == 2
-    assert (await peers.page("words")).indexed_to > stopped
-    watching.cancel()
-    await peers.close()

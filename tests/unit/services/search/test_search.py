@@ -407,7 +407,7 @@ async def test_old_messages_wait_longer_while_new_ones_are_sent(
         await peers.index()
     await peers.post(ROOM, *["word"] * 30)
     peers.store.take_moved()
-    peers.follower.connection_lost("")
+    peers.follower.doubt(0)
     if are_sent:
         await peers.post(HALL, "word")
         peers.announce()
