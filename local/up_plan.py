@@ -98,6 +98,16 @@ class UpPlan:
         """The URL for clients with plain TCP. It is empty if the edge has no such port."""
         return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
 
+    def irc_ports(self, edge: PlannedProcess) -> tuple[int, int]:
+        """The ports of an edge for IRC without and with TLS, or 0. The ports of the edges are consecutive."""
+        number, irc = self.edges.index(edge), self.settings.irc
+        return irc.port and irc.port + number, irc.tls_port and irc.tls_port + number
+
+    def irc_addresses(self, edge: PlannedProcess) -> list[str]:
+        """The URLs for IRC alone."""
+        places = zip(("irc", "ircs"), (self.settings.irc.host, self._host), self.irc_ports(edge), strict=True)
+        return [f"{scheme}://{authority(host, port)}" for scheme, host, port in places if port]
+
     def _origins(self) -> list[str]:
         """The origins of the pages of all edges, because a page of one edge may connect to another edge."""
         hosts = dict.fromkeys((self._host, *_LOOPBACK) if self._host in _LOOPBACK else (self._host,))
@@ -148,6 +158,8 @@ class UpPlan:
                 "supervisor_port": self.control_port if self.first_page else 0,
             }
             update["edge"] = settings.edge.model_copy(update=own | demo)
+            port, tls_port = self.irc_ports(part)
+            update["irc"] = settings.irc.model_copy(update={"port": port, "tls_port": tls_port})
         others = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
         return others | variables(settings.model_copy(update=update))
 

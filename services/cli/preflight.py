@@ -156,16 +156,26 @@ def _edges(settings: Settings, count: int) -> list[PlannedProcess]:
             f"port {min(both)} cannot be used for WebSocket and for plain TCP", "Move --port and --tcp-port apart"
         )
     for port in filter(None, ports + tcp_ports):
-        try:
-            try_to_bind(edge.host, port)
-        except OSError as error:
-            raise OperatorError(
-                f"cannot listen on {authority(edge.host, port)}: {error.strerror or error}",
-                "Give another port by --port (0: any), or another address by --host",
-            ) from error
-        reserve(port)
+        _try_port(edge.host, port, "Give another port by --port (0: any), or another address by --host")
+    irc, taken = settings.irc, [*ports, *tcp_ports]
+    for setting, host, first in (("irc.port", irc.host, irc.port), ("irc.tls_port", edge.host, irc.tls_port)):
+        advice = f"Give another port by --set {setting}"
+        for port in _ports(first, count) if first else ():
+            if port in taken:
+                raise OperatorError(f"port {port} cannot be used for IRC alone", advice)
+            _try_port(host, port, advice)
+            taken.append(port)
     numbered = enumerate(zip(ports, tcp_ports, strict=True), 1)
     return [PlannedProcess(f"edge-{number}", "edge", free_port(), *own) for number, own in numbered]
+
+
+def _try_port(host: str, port: int, advice: str) -> None:
+    """Reserve this port. Raises OperatorError if the system cannot listen there."""
+    try:
+        try_to_bind(host, port)
+    except OSError as error:
+        raise OperatorError(f"cannot listen on {authority(host, port)}: {error.strerror or error}", advice) from error
+    reserve(port)
 
 
 def _ports(first: int, count: int) -> list[int]:

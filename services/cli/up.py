@@ -341,6 +341,8 @@ class _SystemStack:
             self._output.line(f"  {part.name:<8} {address:<28} http://127.0.0.1:{part.ops}/metrics")
             if part.tcp_port:
                 self._output.line(f"  {'':<8} {self._plan.tcp_address(part)}")
+            for address in self._plan.irc_addresses(part) if part.port else ():
+                self._output.line(f"  {'':<8} {address}")
         if port := self._plan.dashboard_port:
             place = "" if self._plan.linked_dashboard else " on this host itself"
             self._output.line(f"  the dashboard of the whole system in a browser{place}: http://127.0.0.1:{port}/")

@@ -166,6 +166,8 @@ class Edge:
             bool(settings.irc.guest_password.get_secret_value()),
             settings.irc.sts_policy,
             settings.irc.icon,
+            settings.irc.create,
+            settings.irc.delivery_reads,
         )
 
     def _dispatcher(
@@ -292,6 +294,7 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
     async with asyncio.TaskGroup() as group:
         running = group.create_task(edge.run(), name="edge")
         await gateway.start()
+        await gateway.start_irc(edge.context.settings.irc)
         ops.phase = "serving"
         _log.info("edge serves", node=edge.id, port=gateway.port)
         await stopping.wait()

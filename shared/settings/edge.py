@@ -106,6 +106,9 @@ class IrcSettings(SettingsSection):
         "irc.dragoman.local", pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=40,
         description="name of the server that IRC clients see; users' host names end with it",
     )  # fmt: skip
+    port: int = Field(0, ge=0, le=65535, description="port for IRC without TLS; 0: none")
+    host: Host = Field("127.0.0.1", description="address of `irc.port`")
+    tls_port: int = Field(0, ge=0, le=65535, description="port for IRC with TLS; 0: none")
     description: str = Field("Dragoman", max_length=100, description="text about the server in LINKS and WHOIS")
     icon: str = Field(
         "", pattern=r"^(https://[!-:<>-~]+)?$", max_length=200,
@@ -113,6 +116,11 @@ class IrcSettings(SettingsSection):
     )  # fmt: skip
     guests: bool = Field(False, description="a user without an account may visit as a guest, until the connection ends")
     guest_password: SecretStr = Field(SecretStr(""), description="password that guests give to the server")
+    create: str = Field(
+        "all", pattern="^(all|accounts|operators)$",
+        description="users whose JOIN creates groups: all, accounts (no guests), operators",
+    )  # fmt: skip
+    delivery_reads: bool = Field(False, description="messages that an IRC client has received count as read")
     past_guests: int = Field(100, ge=0, le=10_000, description="guests that WHOWAS remembers")
     operators: list[str] = Field(
         [], description="usernames of operators of IRC: OPER with their password permits KILL and WALLOPS"

@@ -24,6 +24,7 @@ from services.edge.presence.guests import LocalGuests
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.drafts import SavedDraft
+from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
@@ -290,6 +291,13 @@ class LoginSession:
         if self._account is not None:
             self._services.read_state.mark_delivered(self._account.account, ranges)
             self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
+            if self.dialect.delivery_reads:
+                self._mark_read(self._account.account, ranges)
+
+    def _mark_read(self, account: AccountId, ranges: Ranges) -> None:
+        for chat, spans in ranges.items():
+            last = max(high for _, high in spans)
+            self._services.read_state.mark_read(ReadPlace(account, chat, last, self.connection.number))
 
     def mark_posted(self, sender: AccountId, chat: ChatId, indexes: list[int], seconds: float) -> None:
         """Note that the client gets these messages of its own as replies. These messages and all earlier ones count as

@@ -106,7 +106,8 @@ class ServerInfo:
     that have left or taken another nick, the last one last. `user_modes`: the modes that an account on this edge shows.
     `verifies_mail`: whether a registration needs an e-mail address. `guests_give_password`: whether registering on IRC
     requires the server's password. `sts_policy`: the value of the IRC capability `sts`, empty without it.
-    `icon`: the address of the server's picture on IRC, or empty."""
+    `icon`: the address of the server's picture on IRC, or empty. `creators`: the users that create groups by JOIN (see
+    IrcSettings.create). `delivery_reads`: whether messages that an IRC client has received count as read."""
 
     build: str = ""
     features: tuple[str, ...] = ()
@@ -122,6 +123,8 @@ class ServerInfo:
     guests_give_password: bool = False
     sts_policy: str = ""
     icon: str = ""
+    creators: str = "all"
+    delivery_reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

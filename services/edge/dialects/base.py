@@ -121,6 +121,8 @@ class Dialect(ABC):
     confirms_pushes: ClassVar[bool] = True
     """Whether a message counts as delivered once its push has arrived. If False, the client itself keeps track of its
     messages, and marks messages as read with MarkChatRead."""
+    delivery_reads: bool
+    """Whether a message counts as read, too, once its push has arrived."""
     names_messages: ClassVar[bool] = False
     """Whether clients give their messages names (see PostMessage.nonce)."""
     orders_replies: bool
@@ -153,7 +155,7 @@ class Dialect(ABC):
         self.language = info.language
         self.unix_ms = info.unix_ms
         self.receives_pushes, self.pushes_missed, self.pushes_pending_requests = True, True, False
-        self.orders_replies = True
+        self.orders_replies, self.delivery_reads = True, False
         self.scopes, self.gate = None, None
         self.follow_ups: list[Action] = []
         """Further requests that the last reply causes, such as a request that needs the result of the first. The edge

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from socket import socket as Socket
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -31,7 +32,8 @@ from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
 from services.edge.gateway.websocket import WebSocket, WriteBatch
-from shared.settings.edge import EdgeSettings
+from shared.errors import StartupError
+from shared.settings.edge import EdgeSettings, IrcSettings
 from shared.settings.limits import LimitsSettings
 from shared.telemetry import log
 
@@ -42,6 +44,15 @@ _SHARE = 4
 """One address may have at most 1/`_SHARE` of the connections that the edge may have in HTTP, or in TLS handshakes."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
+_IRC_PATH = "/ws/irc"
+
+
+class TcpPort(NamedTuple):
+    """A port for clients without WebSocket. `path`: the path of a WebSocket that stands for the same dialects. `tls`:
+    None without encryption."""
+
+    path: str
+    tls: ServerTls | None
 
 
 class Gateway:
@@ -100,9 +111,22 @@ class Gateway:
         for listener in listeners:
             await self._serve(listener, self._new_http_connection)
         if self._settings.tcp_port:
-            for listener in socket_options.listen(self._settings.host, self._settings.tcp_port):
-                socket_options.keep_alive(listener)
-                await self._serve(listener, self._new_tcp_connection)
+            await self._serve_tcp(self._settings.host, self._settings.tcp_port, TcpPort("/", self._tls))
+
+    async def start_irc(self, settings: IrcSettings) -> None:
+        """Listen on the ports that only IRC clients use. Raises OSError if that fails, and StartupError without the
+        certificate that TLS needs."""
+        if settings.tls_port and self._tls is None:
+            raise StartupError("irc.tls_port needs a certificate", "Set edge.tls_certificate")
+        if settings.port:
+            await self._serve_tcp(settings.host, settings.port, TcpPort(_IRC_PATH, None))
+        if settings.tls_port:
+            await self._serve_tcp(self._settings.host, settings.tls_port, TcpPort(_IRC_PATH, self._tls))
+
+    async def _serve_tcp(self, host: str, port: int, kind: TcpPort) -> None:
+        for listener in socket_options.listen(host, port):
+            socket_options.keep_alive(listener)
+            await self._serve(listener, partial(self._new_tcp_connection, kind))
 
     async def _serve(self, listener: Socket, new_connection: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
@@ -143,7 +167,7 @@ class Gateway:
         """Make the protocol of an HTTP connection. The PROXY protocol is optional here, because an HTTP proxy may send
         the client's address in a header."""
         plain = not self._trusted and self._tls is None
-        return self._http_protocol() if plain else self._proxy_reader(False, self._start_http)
+        return self._http_protocol() if plain else self._proxy_reader(False, self._start_http, self._tls)
 
     def _start_http(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
         protocol = self._http_protocol(address)
@@ -190,8 +214,8 @@ class Gateway:
         if received:
             socket.data_received(received)
 
-    def _proxy_reader(self, required: bool, client_ready: ClientReady) -> ProxyProtocolReader:
-        ready = client_ready if self._tls is None else self._after_handshake(self._tls, client_ready)
+    def _proxy_reader(self, required: bool, client_ready: ClientReady, tls: ServerTls | None) -> ProxyProtocolReader:
+        ready = client_ready if tls is None else self._after_handshake(tls, client_ready)
         return ProxyProtocolReader(self._trusted, required, ready, self._proxy_readers, self._head_seconds)
 
     def _after_handshake(self, tls: ServerTls, client_ready: ClientReady) -> ClientReady:
@@ -211,17 +235,19 @@ class Gateway:
 
         return start_handshake
 
-    def _new_tcp_connection(self) -> ProxyProtocolReader:
-        return self._proxy_reader(True, self._start_tcp)
+    def _new_tcp_connection(self, port: TcpPort) -> ProxyProtocolReader:
+        return self._proxy_reader(True, partial(self._start_tcp, port.path), port.tls)
 
-    def _start_tcp(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
+    def _start_tcp(self, path: str, transport: asyncio.Transport, address: str, received: bytes) -> None:
         assert self._write_batch is not None
         client = client_address(address, (), ())
         if self._shutdown_rejection() or self._reason_to_reject(self._sockets, client):
             transport.abort()
             return
         host = authority(transport.get_extra_info("sockname")[0], self._port)
-        handshake = Handshake("/", host, client, secure=self._tls is not None, subprotocols=(), origin="", binary=False)
+        handshake = Handshake(
+            path, host, client, secure=self._tls is not None, subprotocols=(), origin="", binary=False
+        )
         pacing = self._settings.tcp_pacing_ms / 1000
         limits = self._limits
         splitter = StreamSplitter(limits.transport_frame_bytes, limits.text_frame_bytes + 1)

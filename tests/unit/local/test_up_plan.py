@@ -52,6 +52,16 @@ def test_each_service_gets_its_own_credentials_and_ports(monkeypatch: pytest.Mon
     assert whole.credentials.nats["auth"] not in str(whole.environment(EDGE, {}))
 
 
+def test_edges_have_consecutive_ports_for_irc(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = PlannedProcess("edge-1", "edge", 9000, 8080)
+    settings = Settings(edge={"host": "0.0.0.0"}, irc={"port": 6667, "tls_port": 6697})
+    whole = UpPlan(settings, generate(), 1, 2, (AUTH, first, EDGE))
+    second = settings_in(whole.environment(EDGE, {}), monkeypatch).irc
+    assert (second.port, second.tls_port) == (6668, 6698)
+    assert whole.irc_addresses(first) == ["irc://127.0.0.1:6667", "ircs://127.0.0.1:6697"]
+    assert plan().irc_addresses(EDGE) == []
+
+
 def test_external_servers_are_used_by_their_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(None, {"nats.url": "nats://real:4222", "redis.url": "redis://real/0"})[0]
     seen = settings_in(plan(settings, nats_port=0, valkey_port=0).environment(AUTH, {}), monkeypatch)

@@ -166,6 +166,7 @@ class Irc(Dialect):
         self._gate = MessageGate(self._session)
         self.gate = self._gate
         self.follow_ups = self._session.follow_ups
+        self.delivery_reads = info.server.delivery_reads
         self._set_variant()
 
     def _set_variant(self) -> None:

@@ -25,6 +25,10 @@ from shared.contract.session import CreateChat
 MOST_KICKED = 4
 """The most users that one KICK line removes."""
 _REASON_CHARACTERS = 300
+_CREATORS = {
+    "accounts": "There is no such channel, and guests create none",
+    "operators": "There is no such channel, and only operators create channels",
+}
 
 
 def join(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
@@ -53,6 +57,8 @@ def _join(session: IrcSession, name: str, key: str, answer: Answer) -> Lines:
 def _create(session: IrcSession, name: str, answer: Answer) -> Lines:
     if not name.startswith("#"):
         return [no_channel(session, name)]
+    if not _may_create(session):
+        return [session.numeric("403", word(name), last=_CREATORS[session.info.server.creators])]
     handle = name[1:]
 
     def made_meanwhile(chat: ChatId) -> Lines:
@@ -68,6 +74,15 @@ def _create(session: IrcSession, name: str, answer: Answer) -> Lines:
     command = CreateChat([], handle, join_policy=JoinPolicy.OPEN, handle=handle)
     session.request(command, answer, lambda view: show_described(session, view, answer), failed)
     return ()
+
+
+def _may_create(session: IrcSession) -> bool:
+    match session.info.server.creators:
+        case "operators":
+            return "o" in session.user_modes
+        case "accounts":
+            return not session.is_guest
+    return True
 
 
 def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, answer: Answer) -> None:

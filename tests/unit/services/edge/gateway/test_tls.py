@@ -22,7 +22,7 @@ from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
 from services.edge.metrics import EdgeMetrics
 from shared.errors import StartupError
-from shared.settings.edge import EdgeSettings
+from shared.settings.edge import EdgeSettings, IrcSettings
 from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start
@@ -133,6 +133,31 @@ async def test_plain_tcp_over_tls(start: Start, endpoint: RecordingEndpoint, tls
         assert (await peer.until(b"\n")).rstrip() == b"answer"
         client.socket.close(1000, "")
         assert await peer.rest() == b""
+
+
+async def test_irc_has_a_port_without_tls_beside_one_with_it(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    plain, encrypted = free_port(), free_port()
+    gateway = await start(tls=tls)
+    await gateway.start_irc(IrcSettings(port=plain, tls_port=encrypted))
+    for number, (port, context) in enumerate(((plain, None), (encrypted, issued.trusted))):
+        async with await RawPeer.dial(port, tls=context) as peer:
+            peer.send(b"{}\r\n")
+            client = await endpoint.client(number)
+            await client.until(b"{}")
+            assert client.handshake.path == "/ws/irc", "the first frame does not select the dialect"
+            client.socket.send((b"PONG",))
+            assert (await peer.until(b"\n")).rstrip() == b"PONG"
+    async with await RawPeer.dial(encrypted) as peer:
+        peer.send(b"NICK ann\r\n")
+        assert await peer.rest() == b""
+    assert len(endpoint.clients) == 2
+
+
+async def test_irc_with_tls_needs_a_certificate(start: Start) -> None:
+    with pytest.raises(StartupError, match=r"irc\.tls_port"):
+        await (await start()).start_irc(IrcSettings(tls_port=free_port()))
 
 
 @pytest.mark.parametrize("first", [request(), b"\x16\x03\x01\x00\x05hello", b'{"a": 1}'])
