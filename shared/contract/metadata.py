@@ -9,6 +9,10 @@ from shared.contract.routes import Forwarded, Routed
 
 NO_CHAT = ChatId(0)
 KEY = re.compile(r"[a-z0-9_./-]{1,32}")
+DISPLAY_NAME, AVATAR = "display-name", "avatar"
+PROFILE_KEYS = DISPLAY_NAME, AVATAR
+"""The keys whose values are in the profile of an account, unless it is a guest: the nickname if it is not the nick, and
+the picture if it is not the generated one. They are changed by SetProfile."""
 MOST_KEYS = 20
 """The most keys of one account or group."""
 MOST_BYTES = 300

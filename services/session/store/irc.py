@@ -36,7 +36,16 @@ from shared.contract.directory import FindByMask, FindNicks, GroupListed, GroupO
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import ChangeModes, Invite, ListMasks, Mask, ModeChange
-from shared.contract.metadata import MOST_KEYS, NO_CHAT, ListMetadata, MetadataValue, SetMetadata
+from shared.contract.metadata import (
+    AVATAR,
+    DISPLAY_NAME,
+    MOST_KEYS,
+    NO_CHAT,
+    PROFILE_KEYS,
+    ListMetadata,
+    MetadataValue,
+    SetMetadata,
+)
 from shared.contract.model import ChatKind, JoinPolicy, Profile, Role
 from shared.contract.session import Member
 from shared.irc_names import full_mask, irc_names
@@ -299,16 +308,34 @@ def list_metadata(connection: sa.Connection, request: ListMetadata) -> list[Meta
     else:
         is_member, owner = False, _of(request.account, NO_CHAT)
     found = [_select(owner, request.keys)]
+    named: list[sa.ColumnElement[bool]] = [] if request.chat else [profile.c.id == request.account]
     if is_member and request.members:
         members = sa.select(member.c.account).where(member.c.chat == request.chat, IS_MEMBER)
         found.append(
             _select(sa.and_(metadata_value.c.account.in_(members), metadata_value.c.chat == NO_CHAT), request.keys)
         )
-    return [
+        named.append(profile.c.id.in_(members))
+    stored = [
         MetadataValue(AccountId(row.account), ChatId(row.chat), row.key, row.value)
         for one in found
         for row in connection.execute(one)
     ]
+    wanted = [key for key in PROFILE_KEYS if not request.keys or key in request.keys]
+    return [*stored, *[one for each in named if wanted for one in _of_profiles(connection, each, wanted)]]
+
+
+def _of_profiles(
+    connection: sa.Connection, named: sa.ColumnElement[bool], wanted: Sequence[str]
+) -> Iterator[MetadataValue]:
+    """The values that are in profiles."""
+    names = sa.select(profile.c.id, profile.c.nickname, profile.c.nick, profile.c.avatar)
+    names = names.where(named, profile.c.guest == "", profile.c.deleted.is_(False)).order_by(profile.c.id)
+    for row in connection.execute(names.limit(_MOST_LISTED)):
+        nick = irc_names(row.id, row.nickname, row.nick, "", "").nick
+        values = {DISPLAY_NAME: "" if row.nickname == nick else row.nickname, AVATAR: row.avatar}
+        for key in wanted:
+            if values[key]:
+                yield MetadataValue(AccountId(row.id), NO_CHAT, key, values[key])
 
 
 def _select(owner: sa.ColumnElement[bool], keys: tuple[str, ...]) -> sa.Select[int, int, str, str]:

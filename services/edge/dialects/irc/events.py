@@ -85,10 +85,13 @@ def _lines(session: IrcSession, event: Event) -> Lines:
             return [session.notice(f"The group is called {name} now", channel.name)]
         case ChatSettingsChanged():
             return _settings_changed(session, event)
-        case ProfileChanged(profile, renamed, former) if renamed or former or profile.guest:
+        case ProfileChanged(profile, renamed, former):
+            values = subscriptions.profile_changed(session, event)
+            if not (renamed or former or profile.guest):
+                return values
             user = user_of(profile.id, profile, session.server)
             registered = _registered(session, user, event.former_guest) if event.registered else ()
-            return [*registered, *_renamed(session, user, former)]
+            return [*registered, *_renamed(session, user, former), *values]
         case Invited():
             return _invited(session, event)
         case MessageChanged():

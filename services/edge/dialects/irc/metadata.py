@@ -2,15 +2,30 @@
 
 from collections.abc import Callable, Iterator
 
+from services.edge.canonical.commands import Command
+from services.edge.dialects.addresses import stored_address
+from services.edge.dialects.base import DecodeError
 from services.edge.dialects.irc.channels import find_chat
-from services.edge.dialects.irc.lines import Line, fill_lines, word
+from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
 from services.edge.dialects.irc.names import User, fold, is_channel
 from services.edge.dialects.irc.session import NOBODY, Answer, IrcSession, Lines, rejection
 from services.edge.dialects.irc.subscriptions import MOST_SUBSCRIPTIONS, sync_chat, sync_later, value_line
 from services.edge.dialects.irc.users import NO_NICK, find_users
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.metadata import KEY, MOST_BYTES, MOST_KEYS, NO_CHAT, ListMetadata, MetadataList, SetMetadata
+from shared.contract.metadata import (
+    AVATAR,
+    KEY,
+    MOST_BYTES,
+    MOST_KEYS,
+    NO_CHAT,
+    PROFILE_KEYS,
+    ListMetadata,
+    MetadataList,
+    SetMetadata,
+)
+from shared.contract.routes import Ack
+from shared.contract.session import SetProfile
 
 LIMITS = f"before-connect,max-subs={MOST_SUBSCRIPTIONS},max-keys={MOST_KEYS},max-value-bytes={MOST_BYTES}"
 _WORDS_BYTES = 300
@@ -64,7 +79,10 @@ def show_own(session: IrcSession, answer: Answer) -> None:
         return lambda failure: [_failed(session, failure, session.nick, key)]
 
     for key, value in session.early_metadata.items():
-        session.request(SetMetadata(key, value, session.account), answer, lambda _: (), fail(key))
+        try:
+            session.request(_setting(session, key, value, session.account), answer, lambda _: (), fail(key))
+        except DecodeError as error:
+            answer.follow(fail(key)(error.failure))
     session.early_metadata.clear()
     _Get(session, [], answer)(session.account, NO_CHAT, session.nick)
 
@@ -150,8 +168,8 @@ class _Set:
     def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
         session, key = self._session, self._key
 
-        def done(found: MetadataList) -> Lines:
-            if key:
+        def done(found: MetadataList | Ack) -> Lines:
+            if key or isinstance(found, Ack):
                 return [value_line(session, name, key, self._value)]
             return session.batch("metadata", [value_line(session, name, one.key, "") for one in found.values], name)
 
@@ -160,8 +178,22 @@ class _Set:
 
         if key and (failure := _rejected(key, self._value, 0)):
             return failed(failure)
-        session.request(SetMetadata(key, self._value, account, chat), self._answer, done, failed)
+        try:
+            command = _setting(session, key, self._value, account, chat)
+        except DecodeError as error:
+            return failed(error.failure)
+        session.request(command, self._answer, done, failed)
         return ()
+
+
+def _setting(session: IrcSession, key: str, value: str, account: AccountId, chat: ChatId = NO_CHAT) -> Command:
+    """The request that sets a value. Without a display name, the nickname is as far as possible the nick. Raises
+    DecodeError."""
+    if account != session.account or session.is_guest or key not in PROFILE_KEYS:
+        return SetMetadata(key, value, account, chat)
+    if key == AVATAR:
+        return SetProfile(account, avatar=stored_address(value, session.info.limits), avatar_hash="")
+    return SetProfile(account, plain(value) or session.nick.removesuffix(f"|{account}"))
 
 
 class _Sync:

@@ -1,13 +1,16 @@
 """The METADATA keys that a client subscribes to, and how the client is shown their values."""
 
+from collections.abc import Iterator
+
 from services.edge.canonical.commands import ShowProfiles
 from services.edge.canonical.replies import UsersFound
 from services.edge.dialects.irc.names import user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
+from shared.contract.edge import ProfileChanged
 from shared.contract.ephemeral import MetadataChanged
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
-from shared.contract.metadata import ListMetadata, MetadataList
+from shared.contract.metadata import AVATAR, DISPLAY_NAME, ListMetadata, MetadataList
 
 CAPABILITY = "draft/metadata-3"
 MOST_SUBSCRIPTIONS = 50
@@ -16,6 +19,8 @@ MOST_SUBSCRIPTIONS = 50
 def value_line(session: IrcSession, target: str, key: str, value: str) -> bytes:
     if not value:
         return session.numeric("766", target, key, last="has no value")
+    if key == AVATAR and value.startswith("/"):  # a picture of this server
+        value = session.info.base_url + value
     return session.numeric("761", target, key, "*", last=value)
 
 
@@ -50,6 +55,18 @@ def sync_chat(session: IrcSession, chat: ChatId, name: str, answer: Answer, *, r
 
     request = ListMetadata(chat=chat, keys=tuple(session.subscribed), members=True)
     session.request(request, answer, listed, failed)
+
+
+def profile_changed(session: IrcSession, event: ProfileChanged) -> Iterator[bytes]:
+    """Show the subscribed values that are in a profile. An event does not say whether the picture is another one."""
+    profile = event.profile
+    if profile.guest or not session.has(CAPABILITY):
+        return
+    nick = user_of(profile.id, profile, session.server).nick
+    values = {DISPLAY_NAME: "" if profile.nickname == nick else profile.nickname, AVATAR: profile.avatar}
+    key = DISPLAY_NAME if event.renamed else AVATAR
+    if key in session.subscribed:
+        yield value_line(session, nick, key, values[key])
 
 
 def changed(session: IrcSession, event: MetadataChanged) -> Lines:

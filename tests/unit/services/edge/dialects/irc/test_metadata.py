@@ -1,6 +1,7 @@
 """Tests the command METADATA, and messages of several lines."""
 
 import pytest
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import Command, PostMessage, ShowProfiles
 from services.edge.canonical.replies import Reply, UsersFound
@@ -9,14 +10,16 @@ from services.edge.dialects.irc.marks import Mark
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
 from shared.contract.auth import Authenticated, Login
 from shared.contract.body import pack_segments
+from shared.contract.edge import ProfileChanged
 from shared.contract.ephemeral import MetadataChanged
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.metadata import MOST_KEYS, NO_CHAT, ListMetadata, MetadataList, MetadataValue, SetMetadata
 from shared.contract.model import Message, Profile, ProfileSummary, Text
-from shared.contract.session import AccountView, FindHandle, GetAccount, HandleFound
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, FindHandle, GetAccount, HandleFound, SetProfile
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import connect, log_in
+from tests.unit.services.edge.dialects.driving import BASE_URL, connect, log_in
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, IRC, OTHER, OWN, IrcConnection
 
 CAPABILITIES = "draft/metadata-3 batch draft/multiline message-tags"
@@ -78,6 +81,36 @@ def test_changes_of_subscribed_keys_are_shown() -> None:
     assert connection.push(event) == []
     connection.send("METADATA * SUB color")
     assert connection.push(event)[0].endswith(" bob color * :red")
+
+
+def test_the_name_and_the_picture_of_an_account_are_changed_in_its_profile() -> None:
+    def answer(command: Command) -> Reply | Failure:
+        return Ack() if isinstance(command, SetProfile) else server(command)
+
+    connection = IrcConnection(answer, CAPABILITIES)
+    nick = connection.send("METADATA * SET display-name :Ann Lee")[0].split()[2]
+    connection.send("METADATA * SET display-name")
+    (picture,) = connection.send(f"METADATA * SET avatar :{BASE_URL}/media/{'0' * 32}")
+    (wrong,) = connection.send("METADATA * SET avatar :nowhere")
+    assert connection.commands[-3:] == [
+        SetProfile(OWN, "Ann Lee"), SetProfile(OWN, nick.partition("|")[0]),
+        SetProfile(OWN, avatar=f"/media/{'0' * 32}", avatar_hash=""),
+    ]  # fmt: skip
+    assert picture.endswith(f" avatar * :{BASE_URL}/media/{'0' * 32}")
+    assert "FAIL METADATA INVALID_VALUE avatar" in wrong
+
+
+def test_changed_profiles_are_shown_to_those_that_subscribe() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    named = ProfileChanged(Profile(id=OTHER, uuid="u", nickname="Bob B", nick="bob", avatar="/media/1"))
+    pictured = replace(named, renamed=False)
+    assert connection.push(named) == connection.push(pictured) == []
+    connection.send("METADATA * SUB display-name avatar")
+    assert connection.push(named)[-1].endswith(" bob display-name * :Bob B")
+    assert connection.push(pictured)[-1].endswith(f" bob avatar * :{BASE_URL}/media/1")
+    assert connection.push(replace(named, profile=replace(named.profile, nickname="bob")))[-1].count(" 766 ")
+    guest = replace(named.profile, guest="~g")
+    assert not any(" 761 " in line for line in connection.push(replace(named, profile=guest)))
 
 
 def test_values_from_before_the_welcome_are_stored_with_it() -> None:
