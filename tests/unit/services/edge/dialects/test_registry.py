@@ -173,6 +173,7 @@ def test_a_dialect_s_class_sets_no_attribute_of_a_connection(entry: Entry) -> No
     """
     of_connections = {name for name, hint in get_annotations(Dialect).items() if "ClassVar" not in str(hint)}
     assert of_connections == {
-        "gate", "orders_replies", "receives_pushes", "pushes_missed", "pushes_pending_requests", "scopes",
+        "delivery_reads", "gate", "orders_replies", "receives_pushes", "pushes_missed", "pushes_pending_requests",
+        "scopes",
     }  # fmt: skip
     assert not of_connections & vars(type(connect(entry))).keys()
