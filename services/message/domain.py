@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, comparable
 from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
-from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.ids import AccountId, ChatId, DeviceId, Nonce
 from shared.contract.message import (
     ChangeMessage,
     Draft,
@@ -200,6 +200,11 @@ class Cursor(NamedTuple):
     def covers(self, index: int) -> bool:
         """Whether the message with this index is delivered."""
         return index <= self.delivered_index or any(low <= index <= high for low, high in self.above)
+
+
+def reader(account: AccountId, device: DeviceId) -> AccountId:
+    """The number under which the deliveries to this device are stored or, without a device, those to the account."""
+    return AccountId(-device) if device else account
 
 
 def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) -> Cursor:

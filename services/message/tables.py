@@ -77,6 +77,20 @@ class CursorRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class DeviceRow(MessageTables, table=True):
+    """A device of an account; see OpenDevice. Its deliveries are in `cursors`, with −`id` in place of the account.
+    `used`: the time of a recent login, at most a day before the last one. No id is assigned twice, because deliveries
+    to a removed device may arrive late."""
+
+    __tablename__ = "devices"
+    id: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(), primary_key=True))
+    account_id: int = _number()
+    name: str
+    used: int = _number()
+
+    __table_args__ = (sa.UniqueConstraint("account_id", "name", name="devices_name"), {"sqlite_autoincrement": True})
+
+
 class DraftRow(MessageTables, table=True):
     """The draft of an account in a chat; see SavedDraft."""
 
@@ -145,4 +159,5 @@ installation_table(metadata)
 heads = metadata.tables["heads"]
 messages = metadata.tables["messages"]
 cursors = metadata.tables["cursors"]
+devices = metadata.tables["devices"]
 drafts = metadata.tables["drafts"]

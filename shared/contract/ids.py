@@ -6,6 +6,11 @@ from typing import NewType
 AccountId = NewType("AccountId", int)
 """The OC number of an account, at least 1."""
 
+DeviceId = NewType("DeviceId", int)
+"""A device of an account that gets its own missed messages; see OpenDevice."""
+
+NO_DEVICE = DeviceId(0)
+
 ChatId = NewType("ChatId", int)
 
 MessageId = NewType("MessageId", int)

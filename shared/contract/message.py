@@ -5,9 +5,12 @@ from enum import StrEnum
 import msgspec
 
 from shared.contract.errors import Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, DeviceId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
 from shared.contract.routes import Routed
+
+MAX_DEVICES = 20
+"""The most devices of an account that get their own missed messages."""
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -218,6 +221,8 @@ class Sync(msgspec.Struct):
     """The reply has no messages, because the caller needs only the counts."""
     newest: int = 0
     """The most messages of each chat; 0 for the number in the settings."""
+    devices: dict[AccountId, DeviceId] = {}
+    """The devices of some of the accounts. For these, the messages that are undelivered to the device are sent."""
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
@@ -241,7 +246,7 @@ class ChatSynced(msgspec.Struct, frozen=True):
 class SyncChat(msgspec.Struct):
     """A request for a page of a chat's messages after index `after`, and for the range that each of these accounts may
     see. `since`: the membership version that the caller knows, or 0. `limit`: the most messages; 0 for as many as
-    fit."""
+    fit. `devices`: see Sync."""
 
     route = Routed("message.sync_chat", ChatSynced)
     chat: ChatId
@@ -249,6 +254,30 @@ class SyncChat(msgspec.Struct):
     after: int
     since: int = 0
     limit: int = 0
+    devices: dict[AccountId, DeviceId] = {}
+
+
+class DeviceOpened(msgspec.Struct, frozen=True):
+    device: DeviceId
+
+
+class OpenDevice(msgspec.Struct):
+    """The login of a device that gets its own missed messages. At its first login, all messages that are delivered to
+    the account count as delivered to the device, too. An account has at most MAX_DEVICES devices; a new one replaces
+    the one whose last login is oldest."""
+
+    route = Routed("message.open_device", DeviceOpened)
+    account: AccountId
+    name: str
+
+
+class Devices(msgspec.Struct, frozen=True):
+    names: list[str]
+
+
+class ListDevices(msgspec.Struct):
+    route = Routed("message.devices", Devices, reads=True)
+    account: AccountId
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -320,6 +349,15 @@ class ReadRange(msgspec.Struct, array_like=True, frozen=True):
     read: int = 0
 
 
+class DevicePosition(msgspec.Struct, array_like=True, frozen=True):
+    """All messages up to `index` have arrived at this device of the account."""
+
+    account: AccountId
+    device: DeviceId
+    chat: ChatId
+    index: int
+
+
 class Marked(msgspec.Struct, frozen=True):
     """`unstored`: not sent any more."""
 
@@ -331,6 +369,7 @@ class MarkRead(msgspec.Struct):
 
     route = Routed("message.read", Marked)
     ranges: list[ReadRange]
+    positions: list[DevicePosition] = []
 
 
 class UnreadMarked(msgspec.Struct, frozen=True):

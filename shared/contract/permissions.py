@@ -137,7 +137,7 @@ BUS_USERS: dict[str, BusUser] = {
             message.Sync.route, resume.Resume.route, message.SyncChat.route, message.GetHistory.route,
             message.GetQuoted.route, message.ChangeMessage.route, on.change("*"), message.GetChanges.route,
             receipts.FindReactors.route, message.GetUnread.route, search.SearchMessages.route, on.SEARCH_INCOMPLETE,
-            message.MarkRead.route, message.MarkUnread.route, receipts.FindReadIndexes.route,
+            message.MarkRead.route, message.OpenDevice.route, message.MarkUnread.route, receipts.FindReadIndexes.route,
             receipts.FindReaders.route, Route(f"{_NODE}.flush", object, object),
         ),
         publishes=(on.PRESENCE_INCOMPLETE, on.EPHEMERAL_EVENT),
@@ -150,7 +150,8 @@ BUS_USERS: dict[str, BusUser] = {
         requests=(
             *_OPERATOR_REQUESTS, session.GetAccount.route, session.GetChat.route, session.ListChats.route,
             contacts.ListRequests.route, session.GetMembership.route, session.GetProfileSummaries.route,
-            message.GetHeads.route, message.GetHistory.route, auth.ListRevocations.route, admin.ListAccounts.route,
+            message.GetHeads.route, message.GetHistory.route, message.ListDevices.route, auth.ListRevocations.route,
+            admin.ListAccounts.route,
             admin.OpenAnnouncements.route, message.PostMessages.route, admin.ListReports.route, admin.CloseReport.route,
             admin.ListOwnReports.route, made.ListMade.route, own_settings.GetOwnSettings.route, drafts.GetDraft.route,
             made.EndMade.route, bots.ListBots.route, on.END_BOT_TOKENS, made.ListAllWebhooks.route,

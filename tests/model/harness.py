@@ -39,6 +39,11 @@ HOST = V2
 """The client of the first user, who creates the session of all users."""
 
 
+def has_device(client: Client) -> bool:
+    """Whether the client's device has missed what the user's other clients have got."""
+    return isinstance(client, Irc) and not isinstance(client, IrcWithHistory)
+
+
 class ModelHarness:
     def __init__(self, edges: Sequence[str], lobby_head: int, lobby_rev: int) -> None:
         self.edges = edges
@@ -116,7 +121,13 @@ class ModelHarness:
         self.devices.append(device)
         if isinstance(client, Pipe) and not client.account.secret:
             expect_same(device, client.unread, len(user.undelivered))
-        if isinstance(client, V0 | V1 | V2 | Irc) and not isinstance(client, IrcWithHistory):
+        if has_device(client):
+            undelivered = user.undelivered if user.undelivered_on_irc is None else user.undelivered_on_irc
+            user.undelivered_on_irc = []
+            user.undelivered = [message for message in user.undelivered if message not in undelivered]
+            for message in undelivered:
+                device.expect(MessagePosted(message))
+        elif isinstance(client, V0 | V1 | V2):
             undelivered, user.undelivered = user.undelivered, []
             for message in undelivered:
                 device.expect(MessagePosted(message))
@@ -219,6 +230,9 @@ class ModelHarness:
                 here = [one for one in here if one.pushes]
                 if any(not isinstance(one.client, Native) for one in here) and event.message in user.undelivered:
                     user.undelivered.remove(event.message)
+                on_irc = user.undelivered_on_irc or []
+                if any(has_device(one.client) for one in here) and event.message in on_irc:
+                    on_irc.remove(event.message)
             for device in here:
                 if device is not by:
                     device.expect(event)

@@ -32,6 +32,8 @@ class ModelUser(Named):
     friend_requests: dict[int, str] = field(default_factory=dict)
     """The text of each pending friend request, by applicant."""
     undelivered: list["SentMessage"] = field(default_factory=list)
+    undelivered_on_irc: list["SentMessage"] | None = None
+    """The messages that the user's device with IRC has missed. None before its first login."""
     read: dict[int, int] = field(default_factory=dict)
     """For each chat, the index up to which the user has read everything."""
     stored_events: list["Event"] = field(default_factory=list)
@@ -335,7 +337,9 @@ class Model:
         self.users[sender].read[chat.number] = message.index
         message.audience = chat.first.keys() - {sender}
         for member in message.audience:
-            self.users[member].undelivered.append(message)
+            for undelivered in (self.users[member].undelivered, self.users[member].undelivered_on_irc):
+                if undelivered is not None:
+                    undelivered.append(message)
         return [(member, MessagePosted(message)) for member in chat.first]
 
     def mark_read(self, chat: Chat, account: int, index: int) -> Notifications:
@@ -441,6 +445,9 @@ class Model:
             chat.applied.clear()
         user = self.users[account]
         user.undelivered = [message for message in user.undelivered if message.chat != chat.number]
+        if user.undelivered_on_irc is not None:
+            on_irc = [message for message in user.undelivered_on_irc if message.chat != chat.number]
+            user.undelivered_on_irc = on_irc
         for message in chat.messages:
             message.audience.discard(account)
         changed: dict[int, Role | Literal["left"]] = {account: "left"}

@@ -207,6 +207,54 @@ def test_a_client_that_requests_missed_messages_is_pushed_none(irc: Cluster, ann
         assert missed(bob, ann, chat) == []
 
 
+def test_each_device_gets_what_it_missed_once(irc: Cluster, ann: NativeUser) -> None:
+    with V2User(irc.edges[0]) as registered:
+        account = registered.register().account
+
+    @contextmanager
+    def enter(edge: int, device: str, *, politely: bool = True) -> Iterator[IrcUser]:
+        with IrcUser(irc.tcp[edge], account, device=device) as bob:
+            yield bob
+            if politely:
+                bob.write("QUIT")
+                bob.await_line("ERROR ")
+
+    def post(text: str) -> None:
+        ann.do("send", chat=chat, text=text, nonce=secrets.token_hex(8))
+
+    def missed_before(user: IrcUser, text: str) -> list[str]:
+        """Sends a text. Returns the texts that the user has got before it."""
+        post(text)
+        user.await_line(" PRIVMSG ", f":{text}")
+        found = [line.rpartition(" :")[2].strip() for line in user.pending if " PRIVMSG " in line]
+        user.pending.clear()
+        return found
+
+    with enter(0, "laptop") as laptop:
+        chat = open_group(ann, laptop)
+    post("one")
+    with enter(1, "phone") as phone:
+        assert missed_before(phone, "two") == ["one"], "a new device begins where the account is"
+        with enter(0, "laptop", politely=False) as laptop:
+            assert missed_before(laptop, "three") == ["one", "two"]
+            phone.await_line(" PRIVMSG ", ":three")
+    post("four")
+    with V2User(irc.edges[1]) as other:
+        other.login(account)
+        other.receive_where(lambda frame: "four" in json.dumps(frame))
+    with enter(1, "laptop") as laptop:
+        assert missed_before(laptop, "five") == ["four"]
+    with enter(0, "phone") as phone:
+        assert missed_before(phone, "six") == ["four", "five"]
+    expected = ["six"]
+    for number in range(20):
+        with enter(number % 2, "laptop") as laptop:
+            assert missed_before(laptop, f"again {number}") == expected
+        expected = []
+    with enter(1, "phone") as phone:
+        assert missed_before(phone, "last") == [f"again {number}" for number in range(20)]
+
+
 def test_what_is_read_in_one_protocol_is_read_in_the_other(irc: Cluster, come: Come, ann: NativeUser) -> None:
     bob = come(0)
     with IrcUser(irc.tcp[1], ann.account, "message-tags server-time draft/read-marker") as phone:
@@ -252,6 +300,7 @@ def test_an_export_has_the_names_of_irc_and_no_key_of_a_group(irc: Cluster, come
     assert found["nick"] == bob.nick
     assert named == {f"#{handle}": ids[:1], f"#Fruit~{numbered}": ids[1:]}
     assert [chat["chat"]["handle"] for chat in found["chats"] if chat["channel"] == f"#{handle}"] == [handle]
+    assert found["devices"] == ["n"]
     assert "melon" not in text
 
 

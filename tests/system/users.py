@@ -349,11 +349,17 @@ class IrcUser(TcpUser):
     Lines that no call waited for are kept in `pending`, in order.
     """
 
-    def __init__(self, address: str, account: ClientAccount, capabilities: str = "message-tags echo-message") -> None:
+    def __init__(
+        self,
+        address: str,
+        account: ClientAccount,
+        capabilities: str = "message-tags echo-message",
+        device: str = "n",
+    ) -> None:
         super().__init__(address)
         self.pending: list[str] = []
-        secret = account.secret
-        self.write(f"CAP REQ :{capabilities}", f"PASS {account.number}:{secret}", "NICK n", "USER n 0 * :n", "CAP END")
+        names = f"PASS {account.number}:{account.secret}", "NICK n", f"USER {device} 0 * :n"
+        self.write(f"CAP REQ :{capabilities}", *names, "CAP END")
         self.nick = self.await_line(" 001 ").split()[2]
         self.await_line(" 422 ")
 

@@ -20,7 +20,7 @@ from shared.contract.contacts import ListRequests, Requests
 from shared.contract.drafts import GetDraft, SavedDraft
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import MadeLink, MadeWebhook
-from shared.contract.message import GetHistory
+from shared.contract.message import GetHistory, ListDevices
 from shared.contract.metadata import ListMetadata, MetadataValue
 from shared.contract.model import Chat, ChatKind, Message, Profile
 from shared.contract.own_settings import GetOwnSettings, OwnSettings
@@ -56,7 +56,8 @@ class Export(msgspec.Struct, frozen=True):
     """All stored data of an account. `exported`: Unix milliseconds. `nick`: the account's name on IRC. `requests`:
     requests that the account has not answered. `reports`: the account's open reports of messages. `hooks`, `links`,
     `bots`: what the account has made. `settings`: the settings that the account has for itself. `subscriptions`: the
-    account's notified devices. `metadata`: the account's texts on IRC."""
+    account's notified devices. `metadata`: the account's texts on IRC. `devices`: the names of
+    devices that get their own missed messages."""
 
     exported: int
     account: UserView
@@ -74,6 +75,7 @@ class Export(msgspec.Struct, frozen=True):
     settings: OwnSettings
     subscriptions: list[SubscriptionView]
     metadata: list[MetadataValue]
+    devices: list[str]
 
 
 async def export(client: AdminClient, user: UserView) -> Export:
@@ -91,10 +93,11 @@ async def export(client: AdminClient, user: UserView) -> Export:
     settings = await client.request(GetOwnSettings.route, GetOwnSettings(account))
     subscriptions = (await client.send(ListSubscriptions(account))).subscriptions
     metadata = (await client.send(ListMetadata(account, actor=account))).values
+    devices = (await client.send(ListDevices(account))).names
     profile = view.profile
     nick = profile.nick or nick_of(account, profile.nickname)
     place = now_ms(), user, profile, nick, view.friends or [], requests, chats
-    of_account = made.hooks, made.links, made.bots, settings, subscriptions, metadata
+    of_account = made.hooks, made.links, made.bots, settings, subscriptions, metadata, devices
     return Export(*place, logins, acts, reports, *of_account)
 
 

@@ -76,6 +76,12 @@ class Socket(ABC):
         return False
 
     @property
+    def confirms_by_kernel(self) -> bool:
+        """Whether bytes that the peer's kernel has acknowledged count as received at any time, as on TCP. Otherwise
+        they do so only at the end of the connection."""
+        return False
+
+    @property
     def is_page(self) -> bool:
         """Whether the client is a web page."""
         return False

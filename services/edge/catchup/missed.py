@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from services.edge.catchup.left_out import LeftOutMessages
+from services.edge.catchup.login_device import LoginDevice
 from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
@@ -29,7 +30,7 @@ from services.edge.rpc.coalescer import RequestCoalescer
 from services.edge.rpc.retrying import request_until_answered, retry_until_answered
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import AccountId, ChatId, DeviceId, NodeId
 from shared.contract.message import ChatSync, ChatSynced, Sync, SyncChat, Synced
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.telemetry import log
@@ -68,37 +69,44 @@ class ChatCursor:
         return is_recent and not any(low <= message.index <= high for low, high in self.read)
 
 
+_Login = tuple[AccountId, DeviceId]
+
+
 class SyncRequests:
-    """Requests the chats and missed messages of accounts; see shared.contract.message.Sync. For an account whose client
-    reads messages itself, pages without messages (`bare`) are requested."""
+    """Requests the chats and missed messages of accounts or their devices; see shared.contract.message.Sync. For an
+    account whose client reads messages itself, pages without messages (`bare`) are requested."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._whole = RequestCoalescer("syncs", partial(self._request, bare=False), _ACCOUNTS_PER_REQUEST)
         self._bare = RequestCoalescer("bare syncs", partial(self._request, bare=True), _ACCOUNTS_PER_REQUEST)
 
-    async def first_page(self, account: AccountId, *, bare: bool) -> Synced:
+    async def first_page(self, login: _Login, *, bare: bool) -> Synced:
         """Return the first page, however long it takes. Raises RequestError when another attempt would not help."""
         requests = self._bare if bare else self._whole
-        return await retry_until_answered(lambda: requests.get(account), f"sync of account {account}")
+        return await retry_until_answered(lambda: requests.get(login), f"sync of account {login[0]}")
 
     async def close(self) -> None:
         await self._whole.close()
         await self._bare.close()
 
-    async def _request(self, accounts: Sequence[AccountId], *, bare: bool) -> dict[AccountId, Synced | RequestError]:
-        """Request a page for several accounts at once. If this fails, halve the request, so that one account that
-        cannot be synced does not delay the others."""
-        first, *others = accounts
+    async def _request(self, logins: Sequence[_Login], *, bare: bool) -> dict[_Login, Synced | RequestError]:
+        """Request a page for several accounts at once, and for one device of each. Other devices wait for the next
+        request. If this fails, halve the request, so that one account that cannot be synced does not delay the
+        others."""
+        wanted: dict[AccountId, DeviceId] = {}
+        for account, device in logins:
+            wanted.setdefault(account, device)
+        first, *others = wanted
+        devices = {account: device for account, device in wanted.items() if device}
         try:
-            page = await self._bus.send(Sync(first, also=others, bare=bare), retry=True)
+            page = await self._bus.send(Sync(first, also=others, bare=bare, devices=devices), retry=True)
         except RequestError as error:
             if not others or error.failure.code in _NOT_ANSWERED:
-                return dict.fromkeys(accounts, error)
-            half = len(accounts) // 2
-            first_half, second_half = accounts[:half], accounts[half:]
-            return {**await self._request(first_half, bare=bare), **await self._request(second_half, bare=bare)}
-        return {**page.also, first: page}
+                return dict.fromkeys(wanted.items(), error)
+            half, sent = len(wanted) // 2, list(wanted.items())
+            return {**await self._request(sent[:half], bare=bare), **await self._request(sent[half:], bare=bare)}
+        return {(account, wanted[account]): one for account, one in {**page.also, first: page}.items()}
 
 
 class MessageContext(NamedTuple):
@@ -129,26 +137,29 @@ class MissedReader:
         self._syncs = syncs
         self._read_state = read_state
 
-    async def first_page(self, account: AccountId, other_nodes: Collection[NodeId], *, bare: bool) -> Synced | None:
+    async def first_page(
+        self, account: AccountId, device: LoginDevice, other_nodes: Collection[NodeId], *, bare: bool
+    ) -> Synced | None:
         """Return the account's chats, after the deliveries to its other connections are committed. `bare`: without
         messages. The result is None if the account cannot be synced."""
         await self._read_state.flush_account(account, other_nodes)
-        return await _page(account, self._syncs.first_page(account, bare=bare))
+        await device.open(self._bus, account)
+        return await _page(account, device, self._syncs.first_page((account, device.number), bare=bare))
 
-    async def next_page(self, account: AccountId, page: Synced) -> Synced | None:
-        request = Sync(account, page.last_chat)
-        return await _page(account, request_until_answered(self._bus, request))
+    async def next_page(self, account: AccountId, device: LoginDevice, page: Synced) -> Synced | None:
+        request = Sync(account, page.last_chat, devices=_numbers(account, device))
+        return await _page(account, device, request_until_answered(self._bus, request))
 
-    async def chat_page(self, cursor: ChatCursor) -> ChatSynced:
+    async def chat_page(self, cursor: ChatCursor, device: LoginDevice) -> ChatSynced:
         """Return messages of one chat after the cursor, and which of these messages the account may see. Raises
         RequestError."""
         after = AFTER_LAST if cursor.after is None else cursor.after
-        request = SyncChat(cursor.chat, [cursor.account], after)
+        request = SyncChat(cursor.chat, [cursor.account], after, devices=_numbers(cursor.account, device))
         return await request_until_answered(self._bus, request)
 
-    def first_undelivered(self, cursor: ChatCursor, stored: int) -> int:
+    def first_undelivered(self, cursor: ChatCursor, device: LoginDevice, stored: int) -> int:
         """See ReadStateFlusher.first_undelivered. Only messages before the cursor's `fresh` count."""
-        return self._read_state.first_undelivered(cursor.account, cursor.chat, stored, cursor.fresh)
+        return self._read_state.first_undelivered(cursor.account, cursor.chat, stored, cursor.fresh, device.number)
 
     def skip_left_out(self, account: AccountId, entry: ChatSync) -> None:
         """If the chat has more missed messages than the sync returned, do not push the older ones."""
@@ -172,11 +183,16 @@ class MissedReader:
             return {}
 
 
-async def _page(account: AccountId, request: Awaitable[Synced]) -> Synced | None:
+def _numbers(account: AccountId, device: LoginDevice) -> dict[AccountId, DeviceId]:
+    return {account: device.number} if device.number else {}
+
+
+async def _page(account: AccountId, device: LoginDevice, request: Awaitable[Synced]) -> Synced | None:
     try:
         return await request
     except RequestError as error:
         _log.warning("account cannot be synced", account=account, error=str(error))
+        device.missed_some()
         return None
 
 
@@ -216,8 +232,8 @@ class MissedMessages:
     connection. While the connection reads a chat, none of the chat's messages are live."""
 
     __slots__ = (
-        "_account", "_answered", "_chats", "_client", "_dialect", "_discovered", "_first_page", "_last", "_other_nodes",
-        "_reader", "_since", "complete",
+        "_account", "_answered", "_chats", "_client", "_device", "_dialect", "_discovered", "_first_page", "_last",
+        "_other_nodes", "_reader", "_since", "complete",
     )  # fmt: skip
 
     def __init__(
@@ -225,6 +241,7 @@ class MissedMessages:
         reader: MissedReader,
         chats: LocalChats,
         account: LocalAccount,
+        device: LoginDevice,
         dialect: Dialect,
         client: ReadingClient,
         *,
@@ -233,6 +250,7 @@ class MissedMessages:
         self._reader = reader
         self._chats = chats
         self._account = account
+        self._device = device
         self._dialect = dialect
         self._client = client
         self._since = chats.message_clock.latest() * 1000
@@ -320,7 +338,7 @@ class MissedMessages:
             self._client.load_chats([LoadedChat(entry.chat, entry.pair) for entry in page.chats])
             for entry in page.chats:
                 await self._read(entry, after_login=page is not first)
-            page = await self._reader.next_page(self._account.account, page) if page.more else None
+            page = await self._next_page(page) if page.more else None
         await self.read_discovered()
 
     async def read_discovered(self) -> None:
@@ -338,7 +356,10 @@ class MissedMessages:
 
     async def _snapshot(self) -> Synced | None:
         bare = not self._dialect.pushes_missed
-        return await self._reader.first_page(self._account.account, self._other_nodes, bare=bare)
+        return await self._reader.first_page(self._account.account, self._device, self._other_nodes, bare=bare)
+
+    async def _next_page(self, page: Synced) -> Synced | None:
+        return await self._reader.next_page(self._account.account, self._device, page)
 
     async def _read(self, entry: ChatSync, *, after_login: bool) -> None:
         """Read one chat of a sync, to the chat's last index. A snapshot taken after the login also shows messages that
@@ -383,7 +404,8 @@ class MissedMessages:
         while before > 0:
             before, step = max(0, before - step), 4 * step
             try:
-                page = await self._reader.chat_page(ChatCursor(entry.chat, self._account.account, before, entry.head))
+                cursor = ChatCursor(entry.chat, self._account.account, before, entry.head)
+                page = await self._reader.chat_page(cursor, self._device)
             except RequestError as error:
                 _log.warning("chat cannot be read", chat=entry.chat, error=str(error))
                 return entry.head
@@ -403,12 +425,13 @@ class MissedMessages:
                         await self._read_page(sequencer, cursor)
         except RequestError as error:
             _log.warning("chat cannot be read", chat=cursor.chat, error=str(error))
+            self._device.missed_some()
         finally:
             self._last[cursor.chat] = cursor.after or 0
 
     async def _read_page(self, sequencer: ChatSequencer, cursor: ChatCursor) -> None:
         """Read one page. At the last index, also take the live messages since then. Raises RequestError."""
-        page = await self._reader.chat_page(cursor)
+        page = await self._reader.chat_page(cursor, self._device)
         if page.version < sequencer.latest_version:
             await asyncio.sleep(_STALE_SECONDS)
             await self._client.until_room()
@@ -419,7 +442,7 @@ class MissedMessages:
             return
         if cursor.after is None:
             cursor.fresh = min(cursor.fresh, page.head + 1)
-            cursor.after = self._reader.first_undelivered(cursor, page.unread_from[cursor.account]) - 1
+            cursor.after = self._reader.first_undelivered(cursor, self._device, page.unread_from[cursor.account]) - 1
         else:
             context = await self._context(page.messages)
             self._show(sequencer, self._unseen(cursor, page.messages, first), context)

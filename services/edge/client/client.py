@@ -384,6 +384,7 @@ class Client(Recipient):
             return
         if reason == TOO_MANY_REQUESTS:
             self.socket.count_as_flood()
+        self.session.mark_delivered(self.confirmation.closing())
         if (dialect := self.connection.dialect) is not None:
             frames, code, reason = dialect.encode_close(code, reason)
             self._out.write_now(frames)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
+from services.edge.catchup.login_device import LoginDevice
 from services.edge.catchup.missed import MissedMessages, MissedReader, ReadingClient
 from services.edge.client.connection import Connection, PendingVerification
 from services.edge.client.media_sender import MediaTransfers
@@ -39,13 +40,14 @@ class CatchUp:
     is something to read, `start_reading` and `chat_discovered` return the function that reads it. The client calls this
     function in a task, and stores the task in `reading`."""
 
-    __slots__ = ("_chats", "_reader", "client", "missed", "reading")
+    __slots__ = ("_chats", "_reader", "client", "device", "missed", "reading")
 
     def __init__(self, reader: MissedReader, chats: LocalChats) -> None:
         self._reader = reader
         self._chats = chats
         self.client: ReadingClient
         """The client sets this before `begin`."""
+        self.device = LoginDevice()
         self.missed: MissedMessages | None = None
         """How far the missed messages are read. This is kept until the last index of each chat on this node has
         passed the last index that was read. If it is None, every message is live."""
@@ -53,8 +55,13 @@ class CatchUp:
 
     async def begin(self, account: LocalAccount, dialect: Dialect, other_nodes: Collection[NodeId]) -> None:
         """Begin to read, before a login is answered."""
-        self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.client)
+        self.missed = self._messages(account, dialect, complete=False)
         await self.missed.begin(other_nodes)
+
+    def _messages(self, account: LocalAccount, dialect: Dialect, *, complete: bool) -> MissedMessages:
+        return MissedMessages(
+            self._reader, self._chats, account, self.device, dialect, self.client, complete=complete
+        )  # fmt: skip
 
     def start_reading(self) -> ReadMissed | None:
         """Read the missed messages, after a login is answered."""
@@ -65,7 +72,7 @@ class CatchUp:
     def chat_discovered(self, account: LocalAccount, dialect: Dialect, chat: ChatId, fresh: int) -> ReadMissed | None:
         """See services.edge.presence.local_accounts.Recipient.catch_up."""
         if self.missed is None:
-            self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.client, complete=True)
+            self.missed = self._messages(account, dialect, complete=True)
         self.missed.chat_discovered(chat, fresh)
         if self.missed.complete and (self.reading is None or self.reading.done()):
             return self.missed.read_discovered
@@ -208,6 +215,7 @@ class LoginSession:
         dialect.scopes = self.connection.scopes
         dialect.logged_in(answer.account, now)
         self._out.reschedule_wake()
+        self.catch_up.device = LoginDevice("" if self.is_guest else dialect.device)
         if dialect.receives_pushes:
             await self.catch_up.begin(account, dialect, other_nodes)
 
@@ -289,7 +297,8 @@ class LoginSession:
 
     def mark_delivered(self, ranges: Ranges) -> None:
         if self._account is not None:
-            self._services.read_state.mark_delivered(self._account.account, ranges)
+            device = self.catch_up.device.number
+            self._services.read_state.mark_delivered(self._account.account, ranges, device)
             self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
             if self.dialect.delivery_reads:
                 self._mark_read(self._account.account, ranges)

@@ -90,6 +90,10 @@ class UnconfirmedPushes:
         """Return the ranges that the pong confirms."""
         return self._confirm(self._pinged)
 
+    def arrived(self, position: int) -> Ranges:
+        """Return the ranges that are confirmed when `position` bytes have arrived."""
+        return self._confirm(bisect_right(self._positions, position))
+
     def ended(self, position: int, until: float | None) -> Ranges:
         """Return the ranges that are confirmed at the end of the connection, when `position` bytes have arrived.
         `until`: the time after which the client has handled no push. All other messages stay undelivered."""
@@ -200,16 +204,25 @@ class DeliveryConfirmation:
         if self.waiting_since is not None:
             self.waiting_since = now
 
+    def closing(self) -> Ranges:
+        """Return the messages that have arrived on TCP before this side closes the connection. If the client has closed
+        its socket, our last line resets the connection, and then this number is unknown."""
+        if not (self.unconfirmed and self._socket.confirms_by_kernel):
+            return {}
+        return self.unconfirmed.arrived(self._arrived_bytes())
+
+    def _arrived_bytes(self) -> int:
+        waiting = self._socket.unacknowledged()
+        return -1 if waiting is None else self._socket.sent_bytes - waiting
+
     def ended(self) -> Ranges:
         """Return the confirmed messages, because the account leaves the connection. Bytes that the client's kernel has
         acknowledged count as delivered, so that messages since the last pong are not sent twice. If a web page closes
         its WebSocket, the last pushes may be lost, because browsers handle no message after `close()`."""
         confirmed: Ranges = {}
         if self.unconfirmed:
-            waiting = self._socket.unacknowledged()
-            arrived = -1 if waiting is None else self._socket.sent_bytes - waiting
             until = self._clock() - self._handling_seconds if self._socket.closed_by_page else None
-            confirmed = self.unconfirmed.ended(arrived, until)
+            confirmed = self.unconfirmed.ended(self._arrived_bytes(), until)
         self._wake()
         return confirmed
 

@@ -17,8 +17,8 @@ from shared.contract import subjects
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import MarkRead, ReadRange
+from shared.contract.ids import NO_DEVICE, AccountId, ChatId, DeviceId, NodeId
+from shared.contract.message import DevicePosition, MarkRead, ReadRange
 from shared.tasks import operation
 from shared.telemetry import log
 
@@ -58,6 +58,9 @@ class ReadBuffer:
         self._reads: dict[tuple[AccountId, ChatId], tuple[int, int]] = {}
         """The index up to which an account has read (by `read`, or by a message of its own), and the connection that
         has read."""
+        self._positions: dict[AccountId, dict[tuple[DeviceId, ChatId], int]] = {}
+        """The index up to which each device of an account has received the messages of a chat. What a device has
+        received is in `_ranges`, too."""
 
     def __contains__(self, account: AccountId) -> bool:
         return account in self._ranges
@@ -73,23 +76,35 @@ class ReadBuffer:
         """Whether this message is noted here as delivered to the account."""
         return any(low <= index <= high for low, high in self._ranges.get(account, {}).get(chat, ()))
 
-    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
-        """The account's first undelivered index, at most `end`. `stored`: the first undelivered index without this
-        buffer."""
+    def first_undelivered(
+        self, account: AccountId, chat: ChatId, stored: int, end: int, device: DeviceId = NO_DEVICE
+    ) -> int:
+        """The first undelivered index of the account or of its device, at most `end`. `stored`: the first undelivered
+        index without this buffer."""
+        if device:
+            return min(max(stored, self._positions.get(account, {}).get((device, chat), 0) + 1), end)
         first = stored
         for low, high in merge_spans(self._ranges.get(account, {}).get(chat, [])):
             if low <= first <= high:
                 first = high + 1
         return min(first, end)
 
-    def add(self, account: AccountId, confirmed: Ranges) -> None:
-        """Note that these messages have arrived at the account."""
+    def add(self, account: AccountId, confirmed: Ranges, device: DeviceId = NO_DEVICE) -> None:
+        """Note that these messages have arrived at the account. A device gets the messages of a chat in order, so all
+        earlier ones have arrived at it."""
         if not confirmed:
             return
         chats = self._ranges.setdefault(account, {})
         for chat, ranges in confirmed.items():
             chats.setdefault(chat, []).extend(ranges)
+            if device:
+                self._move(DevicePosition(account, device, chat, max(high for _, high in ranges)))
         self._confirmed.add(account)
+
+    def _move(self, position: DevicePosition) -> None:
+        positions = self._positions.setdefault(position.account, {})
+        place = position.device, position.chat
+        positions[place] = max(position.index, positions.get(place, 0))
 
     def add_read(self, place: ReadPlace) -> None:
         """Note that the account has read all messages of the chat up to this index. So these messages have also
@@ -130,6 +145,8 @@ class ReadBuffer:
             if (chats := self._ranges.pop(account, None)) is not None:
                 taken._ranges[account] = chats
                 self._posted_since.pop(account, None)
+                if (positions := self._positions.pop(account, None)) is not None:
+                    taken._positions[account] = positions
                 for chat in chats:
                     if (read := self._reads.pop((account, chat), None)) is not None:
                         taken._reads[account, chat] = read
@@ -141,10 +158,11 @@ class ReadBuffer:
         reads = ((one, self._reads.get((one.account, one.chat))) for one in ranges if one.read)
         return [ReadPlace(one.account, one.chat, *read) for one, read in reads if read is not None]
 
-    def pop_batch(self, limit: int) -> list[ReadRange]:
-        """Remove and return about `limit` ranges. The ranges of one account stay together. Only the first range of each
-        chat has the chat's read index."""
+    def pop_batch(self, limit: int) -> MarkRead:
+        """Remove and return about `limit` ranges. The ranges of one account and its devices stay together. Only the
+        first range of each chat has the chat's read index."""
         batch: list[ReadRange] = []
+        positions: list[DevicePosition] = []
         while self._ranges and len(batch) < limit:
             account, chats = self._ranges.popitem()
             for chat, spans in chats.items():
@@ -152,14 +170,17 @@ class ReadBuffer:
                 for low, high in merge_spans(spans):
                     batch.append(ReadRange(account, chat, low, high, read))
                     read = 0
-        return batch
+            for (device, chat), index in self._positions.pop(account, {}).items():
+                positions.append(DevicePosition(account, device, chat, index))
+        return MarkRead(batch, positions)
 
-    def put_back(self, ranges: Iterable[ReadRange], taken: "ReadBuffer") -> None:
+    def put_back(self, batch: MarkRead, taken: "ReadBuffer") -> None:
         """Put ranges that could not be committed back into this buffer, with the read positions from `taken`."""
-        ranges = list(ranges)
-        for one in ranges:
+        for one in batch.ranges:
             self.add(one.account, {one.chat: [(one.low, one.high)]})
-        for place in taken.reads_of(ranges):
+        for position in batch.positions:
+            self._move(position)
+        for place in taken.reads_of(batch.ranges):
             self._read_up_to((place.account, place.chat), (place.index, place.connection))
 
 
@@ -203,9 +224,9 @@ class ReadStateFlusher:
                     await self._flush(_now() - _POSTED_SECONDS)
                     due = _now() + _BATCH_SECONDS
 
-    def mark_delivered(self, account: AccountId, ranges: Ranges) -> None:
-        """Note that these messages have arrived at the account."""
-        self._buffer.add(account, ranges)
+    def mark_delivered(self, account: AccountId, ranges: Ranges, device: DeviceId = NO_DEVICE) -> None:
+        """Note that these messages have arrived at the account, on this device."""
+        self._buffer.add(account, ranges, device)
         self._work.set()
 
     def mark_read(self, place: ReadPlace) -> None:
@@ -236,10 +257,12 @@ class ReadStateFlusher:
         """Whether this message will be committed as delivered."""
         return self._buffer.covers(account, chat, index)
 
-    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
-        """The account's first undelivered index, at most `end`. `stored`: the first undelivered index without the
-        uncommitted state."""
-        return self._buffer.first_undelivered(account, chat, stored, end)
+    def first_undelivered(
+        self, account: AccountId, chat: ChatId, stored: int, end: int, device: DeviceId = NO_DEVICE
+    ) -> int:
+        """The first undelivered index of the account or of its device, at most `end`. `stored`: the first undelivered
+        index without the uncommitted state."""
+        return self._buffer.first_undelivered(account, chat, stored, end, device)
 
     def is_waiting(self, account: AccountId) -> bool:
         """Whether read state of the account waits to be committed, or is just being committed."""
@@ -257,7 +280,8 @@ class ReadStateFlusher:
             if not await self._commit(posted_until, departed):
                 return False
             try:
-                await self._accounts.leave(departed)
+                # an account may have come and departed again during the commit
+                await self._accounts.leave([account for account in departed if not self.is_waiting(account)])
             except RedisError as error:
                 _log.warning("accounts were not removed from presence: will be retried", error=repr(error))
                 return False
@@ -279,11 +303,11 @@ class ReadStateFlusher:
         """Commit the ranges of `waiting`. Ranges that are confirmed meanwhile wait for the next flush. Ranges whose
         commit is not answered are put back into the buffer, even when the flush is cancelled."""
         self._committing = waiting.accounts
-        ranges: list[ReadRange] = []
+        batch = MarkRead([])
         try:
-            while ranges := waiting.pop_batch(_BATCH_RANGES):
-                await self._bus.send(MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True)
-                if reads := waiting.reads_of(ranges):
+            while (batch := waiting.pop_batch(_BATCH_RANGES)).ranges:
+                await self._bus.send(batch, seconds=_COMMIT_SECONDS, retry=True)
+                if reads := waiting.reads_of(batch.ranges):
                     for callback in self._committed_callbacks:
                         callback(reads)
             return True
@@ -291,7 +315,8 @@ class ReadStateFlusher:
             _log.warning("read state was not committed: will be retried", error=str(error))
             return False
         finally:
-            self._buffer.put_back([*ranges, *waiting.pop_batch(sys.maxsize)], waiting)
+            for left in (batch, waiting.pop_batch(sys.maxsize)):
+                self._buffer.put_back(left, waiting)
             self._work.set()
             self._committing = frozenset()
 

@@ -164,6 +164,12 @@ class Dialect(ABC):
         """Connections of one variant get the same bytes of a message, so a message is encoded once for each variant.
         The variant's name is interned, because each delivery looks it up and an interned text is found faster."""
 
+    @property
+    def device(self) -> str:
+        """The name of the client's device among those of its account, if the device gets its own missed messages. If
+        it is empty, a message that another device has received is not missed."""
+        return ""
+
     # Frames in
 
     @abstractmethod

@@ -55,6 +55,10 @@ class TcpConnection(BaseTransport[bytes]):
 
     # services.edge.canonical.transport.Socket
 
+    @property
+    def confirms_by_kernel(self) -> bool:
+        return True
+
     def send(self, frames: tuple[Frame, ...]) -> None:
         line_ending = self._client.line_ending
         for frame in frames:

@@ -2,6 +2,7 @@
 module also finds the members that have read a message."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from services.message.domain import (
@@ -10,6 +11,7 @@ from services.message.domain import (
     Cursor,
     first_undelivered,
     from_joining,
+    reader,
     undelivered_ranges,
     unread_range,
 )
@@ -17,7 +19,7 @@ from services.message.service.member_list import ChatMembers
 from services.message.store import Snapshot
 from services.message.store.snapshot import Activity
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_DEVICE, AccountId, ChatId, DeviceId
 from shared.contract.receipts import FindReaders, Readers
 from shared.contract.session import ChatEntry
 
@@ -68,15 +70,20 @@ def of_member(cursor: Cursor, entry: ChatEntry) -> Cursor:
 
 
 def chat_states(
-    snapshot: Snapshot, lists: Mapping[AccountId, Iterable[ChatEntry]]
+    snapshot: Snapshot,
+    lists: Mapping[AccountId, Iterable[ChatEntry]],
+    devices: Mapping[AccountId, DeviceId] = MappingProxyType({}),
 ) -> dict[AccountId, list[AccountChat]]:
-    """The state of each chat for each account."""
+    """The state of each chat for each account, or for its device in `devices`."""
     activity = snapshot.activity(entry.chat for entries in lists.values() for entry in entries)
-    cursors = snapshot.cursors([(account, entry.chat) for account, entries in lists.items() for entry in entries])
+    readers = {account: reader(account, devices.get(account, NO_DEVICE)) for account in lists}
+    cursors = snapshot.cursors(
+        [(readers[account], entry.chat) for account, entries in lists.items() for entry in entries]
+    )
 
     def state(account: AccountId, entry: ChatEntry) -> AccountChat:
         head, time, rev = activity.get(entry.chat, Activity())
-        cursor = of_member(cursors.get((account, entry.chat), Cursor()), entry)
+        cursor = of_member(cursors.get((readers[account], entry.chat), Cursor()), entry)
         return AccountChat(entry, head, cursor, time, rev)
 
     return {account: [state(account, entry) for entry in entries] for account, entries in lists.items()}

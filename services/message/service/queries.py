@@ -19,6 +19,7 @@ from services.message.domain import (
     message_size,
     reactions_size,
     read_up_to,
+    reader,
     take_fitting,
     undelivered_ranges,
 )
@@ -32,18 +33,22 @@ from services.message.store.snapshot import Activity
 from shared.contract.audit import FindMessage, StoredMessage
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import NO_DEVICE, AccountId, ChatId, NodeId
 from shared.contract.message import (
     ChatSync,
     ChatSynced,
+    DeviceOpened,
+    Devices,
     GetHeads,
     GetHistory,
     GetQuoted,
     GetUnread,
     Heads,
     History,
+    ListDevices,
     Marked,
     MarkRead,
+    OpenDevice,
     Quoted,
     Reactions,
     Sync,
@@ -193,7 +198,7 @@ class MessageQueries:
         """The state of the first account, and of as many other accounts as fit into the reply."""
         budget, synced, known = _ByteBudget(self._reply_bytes), dict[AccountId, Synced](), frozenset(request.known)
         limit = request.newest or self._pushed
-        for account, states in chat_states(snapshot, lists).items():
+        for account, states in chat_states(snapshot, lists, request.devices).items():
             if synced and budget.left <= 0:
                 break
             missed = [one.missed(0 if one.chat in known else limit) for one in states]
@@ -258,10 +263,11 @@ class MessageQueries:
         chat, after = request.chat, max(request.after, 0)
         members, version, pair, changed = audience
         head = snapshot.heads([chat]).get(chat, 0)
-        cursors = snapshot.cursors([(account, chat) for account in members])
+        readers = {account: reader(account, request.devices.get(account, NO_DEVICE)) for account in members}
+        cursors = snapshot.cursors([(number, chat) for number in readers.values()])
         unread_from: dict[AccountId, int] = {}
         for account, (_, joined) in members.items():
-            cursor = from_joining(cursors.get((account, chat), Cursor()), joined)
+            cursor = from_joining(cursors.get((readers[account], chat), Cursor()), joined)
             missed = undelivered_ranges(cursor, head, self._pushed)
             unread_from[account] = first_undelivered(cursor, missed)
         last = min(head, after + request.limit) if request.limit > 0 else head
@@ -358,8 +364,14 @@ class MessageQueries:
         )
 
     async def mark_read(self, request: MarkRead) -> Marked:
-        await self._store.mark_read(request.ranges, self._delivered_ranges)
+        await self._store.mark_read(request.ranges, self._delivered_ranges, request.positions)
         return Marked()
+
+    async def open_device(self, request: OpenDevice) -> DeviceOpened:
+        return DeviceOpened(await self._store.open_device(request))
+
+    async def devices(self, request: ListDevices) -> Devices:
+        return Devices(await self._store.list_devices(request.account))
 
     async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
         """The read indexes of the given accounts, as far as they are members."""

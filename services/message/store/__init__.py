@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from services.message.domain import ChangePermissions
+from services.message.store.devices import list_devices, open_device
 from services.message.store.drafts import find as find_draft
 from services.message.store.drafts import save as save_draft
 from services.message.store.posting import DeadlinePassed, DuplicateDetected, PostedBatch, post
@@ -29,14 +30,14 @@ from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
 from shared.contract.drafts import DraftSaved, SavedDraft, SaveDraft
 from shared.contract.following import HeadPosition, News, PositionPage
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ChangeMessage, Draft, ReadRange
+from shared.contract.ids import AccountId, ChatId, DeviceId
+from shared.contract.message import ChangeMessage, DevicePosition, Draft, OpenDevice, ReadRange
 from shared.database import Database, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
 
-CHECKED_TABLES = ("heads", "messages", "cursors", "revisions", "edits", "reactions", "drafts")
+CHECKED_TABLES = ("heads", "messages", "cursors", "revisions", "edits", "reactions", "drafts", "devices")
 """The service works only while it can write to all of these tables. The health check tests this (`Database.check`)."""
 
 __all__ = [
@@ -163,13 +164,21 @@ class MessageStore:
     async def read_news(self, positions: Sequence[HeadPosition], limit: int, budget: int) -> News:
         return await self._database.read(partial(read_news, positions=positions, limit=limit, budget=budget))
 
-    async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
+    async def mark_read(
+        self, ranges: Iterable[ReadRange], limit: int, positions: Sequence[DevicePosition] = ()
+    ) -> None:
         given = list(ranges)
         while True:
             with suppress(CursorsMoved):
                 return await self._database.write(
-                    lambda connection: mark_read(connection, given, limit), background=True
+                    lambda connection: mark_read(connection, given, limit, positions), background=True
                 )
+
+    async def open_device(self, request: OpenDevice) -> DeviceId:
+        return await self._database.write(partial(open_device, request=request, now=self._now()))
+
+    async def list_devices(self, account: AccountId) -> list[str]:
+        return await self._database.read(partial(list_devices, account=account))
 
     async def mark_unread(self, account: AccountId, chat: ChatId, index: int) -> None:
         await self._database.write(partial(mark_unread, account=account, chat=chat, index=index))
@@ -191,5 +200,5 @@ class MessageStore:
         await self._database.write(lambda connection: erase(connection, account))
 
     async def with_read_state(self, accounts: list[AccountId]) -> list[AccountId]:
-        """The accounts among `accounts` that have read state or drafts."""
+        """The accounts among `accounts` that have read state, drafts or devices."""
         return await self._database.read(lambda connection: with_cursors(connection, accounts))

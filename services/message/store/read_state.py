@@ -9,13 +9,14 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.message.domain import Cursor, IndexRange, merge_delivered, message_size, read_up_to
+from services.message.domain import Cursor, IndexRange, merge_delivered, message_size, read_up_to, reader
+from services.message.store.devices import present, remove_all
 from services.message.store.set_statements import SetStatement
 from services.message.store.snapshot import Activity, Slot, Snapshot, decode_cursors, fetch_cursors
-from services.message.tables import cursors, drafts
+from services.message.tables import cursors, devices, drafts
 from shared.contract.following import ChatNews, HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ReadRange
+from shared.contract.message import DevicePosition, ReadRange
 from shared.contract.model import Message
 
 # The functions below find the data that the search service indexes: the positions of all chats, and the messages after
@@ -172,10 +173,14 @@ class CursorsMoved(Exception):
     back."""
 
 
-def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
+def mark_read(
+    connection: sa.Connection, ranges: Iterable[ReadRange], limit: int, positions: Sequence[DevicePosition] = ()
+) -> None:
     """Merge delivered and read ranges into the read states. When an account reads a chat, its mark as unread ends.
-    `limit`: see `merge_delivered`. Indexes that were never posted are ignored. Raises CursorsMoved; the caller must
-    then repeat the call in a new transaction, because another attempt in the same transaction could deadlock."""
+    `limit`: see `merge_delivered`. Indexes that were never posted are ignored, and so are removed devices. Raises
+    CursorsMoved; the caller must then repeat the call in a new transaction, because another attempt in the same
+    transaction could deadlock."""
+    ranges = [*ranges, *_of_devices(connection, positions)]
     heads = Snapshot(connection).heads(one.chat for one in ranges)
     delivered: dict[_Key, list[IndexRange]] = defaultdict(list)
     read: dict[_Key, int] = {}
@@ -210,6 +215,13 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
         raise CursorsMoved
 
 
+def _of_devices(connection: sa.Connection, positions: Sequence[DevicePosition]) -> list[ReadRange]:
+    known = present(connection, {one.device for one in positions})
+    return [
+        ReadRange(reader(one.account, one.device), one.chat, 1, one.index) for one in positions if one.device in known
+    ]
+
+
 def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, index: int) -> None:
     """Marks the messages from `index` on as unread. A repetition changes nothing."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -219,12 +231,14 @@ def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, ind
 
 
 def erase(connection: sa.Connection, account: AccountId) -> None:
-    """Delete an account's read state and its drafts."""
+    """Delete an account's read state, its drafts and its devices."""
+    remove_all(connection, account)
     for table in (cursors, drafts):
         connection.execute(sa.delete(table).where(table.c.account_id == account))
 
 
 def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
-    """The accounts among `accounts` that have read state or drafts."""
-    found = (sa.select(table.c.account_id).where(table.c.account_id.in_(accounts)) for table in (cursors, drafts))
+    """The accounts among `accounts` that have read state, drafts or devices."""
+    tables = cursors, drafts, devices
+    found = (sa.select(table.c.account_id).where(table.c.account_id.in_(accounts)) for table in tables)
     return [AccountId(number) for number in connection.scalars(sa.union(*found))]

@@ -179,6 +179,10 @@ class Irc(Dialect):
         self._style = self._style._replace(times=times, accounts=accounts, ids=ids, batches=batches)
         self.variant = intern(f"irc {self._style}")
 
+    @property
+    def device(self) -> str:
+        return self._session.device if self.pushes_missed else ""
+
     # Lines in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:

@@ -64,7 +64,7 @@ _IMPLIED: Mapping[str, tuple[str, ...]] = {playback.CAPABILITY: ("server-time",)
 """The capabilities that a client gets with another one. A client of playback remembers the time of its last message."""
 _CAP_BYTES = 400
 _SASL_BYTES, _SASL_WHOLE = 400, 12_000
-_REAL_NAME_CHARACTERS = 120
+_REAL_NAME_CHARACTERS, _DEVICE_CHARACTERS = 120, 64
 _HOW = "Log in by SASL PLAIN, or by the server password USERNAME:PASSWORD"
 
 
@@ -193,6 +193,7 @@ class IrcRegistration:
             raise rejection(answer, "461", "USER has four parameters", "USER")
         self._has_user = True
         session = self._session
+        session.device = name[:_DEVICE_CHARACTERS]
         session.wanted_user = (
             "~" + "".join(one for one in name if (one.isalnum() and one.isascii()) or one in "-_.")[:9]
         )

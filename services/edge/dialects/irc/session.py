@@ -186,8 +186,8 @@ class IrcSession:
         self.account = NO_ACCOUNT
         self.user = unknown_user(NO_ACCOUNT, self.server)
         self.is_guest = False
-        self.wanted_nick = self.wanted_user = self.wanted_name = ""
-        """The names that a guest gets. They come from NICK and USER."""
+        self.wanted_nick = self.wanted_user = self.wanted_name = self.device = ""
+        """The names that a guest gets, from NICK and USER, and the name of the device, the first parameter of USER."""
         self.away = ""
         self.user_modes = {"i"}
         self.shown_away: dict[AccountId, int] = {}

@@ -19,10 +19,11 @@ class FakeSocket(Socket):
     """A fake socket on which a sent frame arrives at once.
 
     If the peer is `deaf`, its kernel receives nothing. If it is `mute`, it reads, but does not reply to pings or close
-    frames. `behind_proxy` and `is_page` may be set.
+    frames. `behind_proxy`, `confirms_by_kernel` and `is_page` may be set.
     """
 
     behind_proxy = False
+    confirms_by_kernel = False
     is_page = False
 
     def __init__(self) -> None:

@@ -172,6 +172,17 @@ async def test_after_our_close_the_end_of_the_socket_decides(cluster: EdgeCluste
     assert cluster.backend.undelivered(1, 7) == [2]
 
 
+async def test_what_has_arrived_is_read_although_our_last_line_resets_the_connection(
+    cluster: EdgeCluster, alice: EdgeClient
+) -> None:
+    alice.socket.confirms_by_kernel, alice.socket.mute = True, True
+    await push(cluster, alice, "a")
+    alice.client.close(1000, "bye")
+    alice.socket.vanish()
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.undelivered(1, 7) == []
+
+
 async def test_own_messages_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
     await alice.post(7, "mine")
     assert await cluster.edges[0].read_state.flush()
@@ -203,6 +214,25 @@ async def test_an_account_leaves_presence_after_its_read_state_is_committed(
     gate.set()
     assert await edge.read_state.flush()
     assert await cluster.nodes_of(1) == []
+
+
+async def test_an_account_that_departs_again_during_a_commit_stays_in_presence_until_the_next(
+    cluster: EdgeCluster, alice: EdgeClient
+) -> None:
+    edge = cluster.edges[0]
+    await push(cluster, alice, "a")
+    gate = cluster.message.block(MarkRead)
+    alice.socket.leave()
+    flushed = asyncio.create_task(edge.read_state.flush())
+    await cluster.message.until_requested(MarkRead)
+    local = edge.accounts.attach(AccountId(1), alice.client, 0.0)
+    edge.read_state.mark_delivered(AccountId(1), {ChatId(7): [(2, 2)]})
+    edge.accounts.detach(local, alice.client)
+    gate.set()
+    assert await flushed
+    assert edge.accounts.is_leaving(AccountId(1)), "the second delivery is not committed"
+    assert await edge.read_state.flush()
+    assert not edge.accounts.is_leaving(AccountId(1))
 
 
 async def test_a_failed_commit_of_read_state_is_retried(

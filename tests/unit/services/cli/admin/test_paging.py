@@ -19,7 +19,7 @@ from shared.contract.contacts import ListRequests, Requests
 from shared.contract.drafts import GetDraft, SavedDraft
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.made import ListMade, Made, MadeWebhook
-from shared.contract.message import GetHeads, GetHistory, Heads, History
+from shared.contract.message import Devices, GetHeads, GetHistory, Heads, History, ListDevices
 from shared.contract.metadata import ListMetadata, MetadataList, MetadataValue
 from shared.contract.model import Chat, ChatKind, Emoji, JoinPolicy, Message, Profile, ProfileSummary, Role, Text
 from shared.contract.own_settings import GetOwnSettings, OwnSettings
@@ -124,6 +124,10 @@ class PagingMessages:
         self.bus.serve(GetHistory.route, self._history)
         self.bus.serve(GetHeads.route, self._heads)
         self.bus.serve(GetDraft.route, self._draft)
+        self.bus.serve(ListDevices.route, self._devices)
+
+    async def _devices(self, request: ListDevices) -> Devices:
+        return Devices(["laptop"])
 
     async def _draft(self, request: GetDraft) -> SavedDraft:
         return SavedDraft(3, "not sent") if request.chat == 1 else SavedDraft()
@@ -184,6 +188,7 @@ async def test_all_sent_messages_are_exported(client: AdminClient) -> None:
     assert [len(chat.sent) for chat in found.chats[1:]] == [0] * (CHATS - 1)
     assert (found.friends, found.logins, found.hooks) == ([BOB], [LOGIN], [WEBHOOK])
     assert found.metadata == [MetadataValue(ANN, ChatId(0), "color", "red")]
+    assert found.devices == ["laptop"]
     assert [(act.act, act.account) for act in found.trail] == [("export", ANN)]
 
 

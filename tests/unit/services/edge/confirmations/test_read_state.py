@@ -17,14 +17,15 @@ from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import MarkRead, ReadRange
+from shared.contract.ids import AccountId, ChatId, DeviceId, NodeId
+from shared.contract.message import DevicePosition, MarkRead, ReadRange
 from tests.support.waiting import WAIT_SECONDS
 
 BYTES = 10
 """The size of each message in bytes."""
 ANN, BOB = AccountId(1), AccountId(2)
 TEAM, OTHER = ChatId(7), ChatId(8)
+LAPTOP, PHONE = DeviceId(3), DeviceId(4)
 
 Spans = list[tuple[int, int]]
 spans = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10)).map(lambda pair: (pair[0], pair[0] + pair[1])))
@@ -128,7 +129,7 @@ def test_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int, int,
     first = state.pop_batch(limit)
     state.put_back(first, state)
     popped: list[ReadRange] = []
-    while batch := state.pop_batch(limit):
+    while batch := state.pop_batch(limit).ranges:
         popped += batch
     assert {(one.account, one.chat, index) for one in popped for index in range(one.low, one.high + 1)} == expected
     assert not state
@@ -139,7 +140,7 @@ def test_posted_indexes_are_kept_in_any_order(batches: list[list[int]]) -> None:
     buffer = ReadBuffer()
     for batch in batches:
         buffer.add_posted(ANN, TEAM, batch, 0.0)
-    ranges = buffer.pop_batch(1)
+    ranges = buffer.pop_batch(1).ranges
     posted = {index for batch in batches for index in batch}
     assert {index for one in ranges for index in range(one.low, one.high + 1)} == posted
     assert max(one.read for one in ranges) == max(posted)
@@ -160,7 +161,8 @@ def test_marking_and_posting_read_and_receiving_does_not() -> None:
     buffer.add(ANN, {TEAM: [(1, 2)], OTHER: [(2, 2)]})
     buffer.add_read(ReadPlace(BOB, OTHER, 3, 9))
     taken = buffer.take(0.0)
-    ranges = taken.pop_batch(10)
+    batch = taken.pop_batch(10)
+    ranges = batch.ranges
     assert set(ranges) == {
         ReadRange(ANN, TEAM, 1, 2, 5), ReadRange(ANN, TEAM, 4, 5, 0), ReadRange(ANN, OTHER, 2, 2, 0),
         ReadRange(BOB, OTHER, 1, 3, 3),
@@ -168,9 +170,9 @@ def test_marking_and_posting_read_and_receiving_does_not() -> None:
     reads = [ReadPlace(ANN, TEAM, 5, 8), ReadPlace(BOB, OTHER, 3, 9)]
     assert sorted(taken.reads_of(ranges), key=lambda one: one.account) == reads
     buffer.add_read(ReadPlace(BOB, OTHER, 1, 7))
-    buffer.put_back(ranges, taken)
+    buffer.put_back(batch, taken)
     again = buffer.take(0.0)
-    assert sorted(again.reads_of(again.pop_batch(10)), key=lambda one: one.account) == reads
+    assert sorted(again.reads_of(again.pop_batch(10).ranges), key=lambda one: one.account) == reads
     assert not buffer.take(9.0)
 
 
@@ -184,16 +186,39 @@ def test_accounts_that_have_only_posted_are_taken_later_unless_named() -> None:
     buffer.add(BOB, {TEAM: [(1, 1)]})
     first = buffer.take(4.9)
     assert first.accounts == {BOB}
-    ranges = first.pop_batch(10)
+    ranges = first.pop_batch(10).ranges
     assert ranges == [ReadRange(BOB, TEAM, 1, 2, 2)]
     buffer.add_posted(BOB, TEAM, [4], 7.0)
-    assert buffer.take(4.9, [BOB]).pop_batch(10) == [ReadRange(BOB, TEAM, 4, 4, 4)]
+    assert buffer.take(4.9, [BOB]).pop_batch(10).ranges == [ReadRange(BOB, TEAM, 4, 4, 4)]
     posted = buffer.take(5.0)
-    ranges = posted.pop_batch(10)
+    ranges = posted.pop_batch(10).ranges
     assert ranges == [ReadRange(ANN, TEAM, 1, 1, 3), ReadRange(ANN, TEAM, 3, 3, 0)]
     buffer.add_posted(ANN, TEAM, [5], 8.0)
     assert not buffer.take(7.9)
     assert buffer.take(8.0)
+
+
+def test_a_device_has_received_everything_up_to_its_position() -> None:
+    buffer = ReadBuffer()
+    buffer.add(ANN, {TEAM: [(3, 4)], OTHER: [(9, 9)]}, LAPTOP)
+    buffer.add(ANN, {TEAM: [(5, 5), (8, 8)]}, PHONE)
+    buffer.add(ANN, {TEAM: [(2, 2)]}, LAPTOP)
+    found = [buffer.first_undelivered(ANN, TEAM, 3, end, device) for device in (LAPTOP, PHONE) for end in (4, 20)]
+    assert found == [4, 5, 4, 9]
+    assert buffer.first_undelivered(ANN, OTHER, 3, 20, PHONE) == 3
+    taken = buffer.take(0.0)
+    assert buffer.first_undelivered(ANN, TEAM, 3, 20, PHONE) == 3
+    batch = taken.pop_batch(1)
+    assert set(batch.positions) == {
+        DevicePosition(ANN, LAPTOP, TEAM, 4),
+        DevicePosition(ANN, LAPTOP, OTHER, 9),
+        DevicePosition(ANN, PHONE, TEAM, 8),
+    }
+    buffer.add(ANN, {TEAM: [(9, 9)]}, PHONE)
+    buffer.put_back(batch, taken)
+    again = buffer.take(0.0).pop_batch(9)
+    assert {one.index for one in again.positions} == {4, 9}
+    assert again.ranges
 
 
 class FailingMessageService:
