@@ -1,22 +1,25 @@
 """Measures when search finds a new message, and how much indexing delays messages: `python -m tests.stages.finding`.
 
 First, a client sends messages one by one, and searches for each until it is found. Then a history is written into other
-chats, and search is killed, so that it has to index this history. Meanwhile one user sends messages to another, first
-at a fixed rate and then with a fixed number in flight. Search is frozen in every other turn. All processes are on one
-machine.
+chats, and the index is deleted, so that search has to index this history. Meanwhile one user sends messages to another,
+first at a fixed rate and then with a fixed number in flight. Search is frozen in every other turn. Each turn is
+compared with the frozen turn before. The ratios of two frozen turns show how much turns differ by chance. All processes
+are on one machine.
 """
 
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import statistics
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 import uvloop
 
@@ -34,15 +37,20 @@ from tests.stages.timing import percentiles
 _LENGTH = 50
 """The number of messages in each chat of the history."""
 _PADDING = b"x" * 100
-_SETTLING_SECONDS = 0.5
+_SETTLING_SECONDS = 0.4
+_BEGINNING = 20_000
+"""The first messages of an index, which search indexes faster."""
 _COUNTER = "dragoman_search_indexed_total "
+
+
+T = TypeVar("T")
 
 
 class FindingPlan(NamedTuple):
     """The sizes of the measurement. `found` messages are sent and searched; `history` messages are to be indexed.
 
-    There are `turns` of `seconds`, with and without search. In each, messages are sent at `rate` a second, and then
-    with `window` in flight.
+    There are `turns` of `seconds`, with and without search: first with `rate` messages a second, and then with `window`
+    messages in flight.
     """
 
     found: int
@@ -118,7 +126,11 @@ async def measure(target: MeasuredSystem, plan: FindingPlan) -> list[str]:
     lines = [f"found after the reply to the message: {percentiles(await _found(sender, chat, plan.found))}"]
     others = await asyncio.to_thread(seeder.chats, accounts, 2, plan.history // _LENGTH)
     await asyncio.to_thread(seeder.history, others, _LENGTH, accounts[1])
+    assert target.data is not None
+    await asyncio.to_thread(shutil.rmtree, target.data / "search")
     os.kill(_search(target).pid, signal.SIGKILL)
+    while _indexed(_search(target)) < min(_BEGINNING, plan.history / 10):
+        await asyncio.sleep(0.2)
     return lines + await _beside(target, Conversation(sender, sending, chat, receiver), plan)
 
 
@@ -144,41 +156,52 @@ async def _found(sender: AsyncConnection, chat: int, count: int) -> list[float]:
 
 
 async def _beside(target: MeasuredSystem, talk: Conversation, plan: FindingPlan) -> list[str]:
-    while _indexed(_search(target)) < plan.history / 100:
-        await asyncio.sleep(0.2)
-    times: dict[bool, list[float]] = {False: [], True: []}
-    rates: dict[bool, list[float]] = {False: [], True: []}
-    began = _indexed(_search(target))
-    for _ in range(plan.turns):
-        for runs in (False, True):
-            with _frozen(target, runs):
-                await asyncio.sleep(_SETTLING_SECONDS)
-                times[runs] += await talk.at_rate(plan.rate, plan.seconds)
-        for runs in (False, True):
-            with _frozen(target, runs):
-                await asyncio.sleep(_SETTLING_SECONDS)
-                rates[runs].append(await talk.in_flight(plan.window, plan.seconds))
-    indexed = _indexed(_search(target)) - began
-    shares = [there / here for here, there in zip(rates[False], rates[True], strict=True)]
-    return [
-        f"{plan.rate:g} messages a second: {percentiles(times[False])} with search frozen, "
-        f"{percentiles(times[True])} while it indexes",
-        f"{plan.window} messages in flight: {statistics.median(rates[False]):.0f} a second with search frozen, "
-        f"{statistics.median(rates[True]):.0f} while it indexes; ratios {min(shares):.3f} to {max(shares):.3f}, "
-        f"median {statistics.median(shares):.3f}",
-        f"{indexed:.0f} messages were indexed meanwhile",
-    ]
+    began, used, lines = _indexed(_search(target)), target.cpu(), list[str]()
+    times = await _turns(target, plan.turns, lambda: talk.at_rate(plan.rate, plan.seconds))
+    for name, figure in (("median", statistics.median), ("mean", statistics.fmean), ("p99", _p99)):
+        pairs = [(figure(frozen), figure(running)) for frozen, running in times]
+        lines += _compared(f"{plan.rate:g} messages a second, {name} in ms", pairs)
+    rates = await _turns(target, plan.turns, lambda: talk.in_flight(plan.window, plan.seconds))
+    lines += _compared(f"{plan.window} messages in flight, a second", rates)
+    indexed, seconds = _indexed(_search(target)) - began, target.cpu()["search"] - used["search"]
+    return [*lines, f"search indexed {indexed:.0f} messages meanwhile, with {seconds:.1f} s of CPU time"]
+
+
+async def _turns(target: MeasuredSystem, count: int, work: Callable[[], Awaitable[T]]) -> list[tuple[T, T]]:
+    """Returns the results of `work` with search frozen and running."""
+    results = list[tuple[T, T]]()
+    for _ in range(count):
+        with _frozen(target):
+            await asyncio.sleep(_SETTLING_SECONDS)
+            frozen = await work()
+        await asyncio.sleep(_SETTLING_SECONDS)
+        results.append((frozen, await work()))
+    return results
+
+
+def _p99(times: Sequence[float]) -> float:
+    return sorted(times)[len(times) * 99 // 100]
+
+
+def _compared(name: str, turns: Sequence[tuple[float, float]]) -> list[str]:
+    """Describes the ratios to frozen turns: the median, and the quartiles."""
+    lines = [f"{name}: {statistics.median(frozen for frozen, _ in turns):.2f} with search frozen"]
+    running = [running / frozen for frozen, running in turns]
+    again = [after[0] / before[0] for before, after in pairwise(turns)]
+    for kind, ratios in (("while it indexes", running), ("with search frozen again", again)):
+        low, median, high = statistics.quantiles(ratios, n=4)
+        lines.append(f"    {kind}: {median:.3f} times that, half of the turns {low:.3f} to {high:.3f}")
+    return lines
 
 
 @contextmanager
-def _frozen(target: MeasuredSystem, runs: bool) -> Iterator[None]:
-    """Freezes the search service during the block, unless `runs`.
+def _frozen(target: MeasuredSystem) -> Iterator[None]:
+    """Freezes the search service during the block.
 
     `dragoman up` restarts a frozen process only after a longer time than the block takes.
     """
     search = _search(target)
-    if not runs:
-        os.kill(search.pid, signal.SIGSTOP)
+    os.kill(search.pid, signal.SIGSTOP)
     yield
     os.kill(search.pid, signal.SIGCONT)
 
@@ -208,9 +231,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.stages.finding", description=__doc__)
     parser.add_argument("--found", type=int, default=50, help="messages that are searched (default 50)")
     parser.add_argument("--history", type=int, default=1_000_000, help="messages to index (default 1000000)")
-    parser.add_argument("--turns", type=int, default=10, help="with and without search (default 10)")
+    parser.add_argument("--turns", type=int, default=24, help="with and without search (default 24)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each (default 3)")
-    parser.add_argument("--rate", type=float, default=100.0, help="messages a second (default 100)")
+    parser.add_argument("--rate", type=float, default=1_000.0, help="messages a second (default 1000)")
     parser.add_argument("--window", type=int, default=32, help="messages in flight (default 32)")
     given = parser.parse_args()
     asyncio.run(_main(FindingPlan(given.found, given.history, given.turns, given.seconds, given.rate, given.window)))

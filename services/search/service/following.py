@@ -49,16 +49,19 @@ send faster than messages are indexed, the indexed messages become visible after
 _PAUSE_RATIO, _BUSY_PAUSE_RATIO = 1.0, 20.0
 """The pause after a request to the message service and the write of its reply, as a multiple of the time that both
 took. The second value applies while other processes want the CPU."""
-_FEW, _BREATH_SECONDS, _BESIDE_MESSAGES = 100, 0.0002, 10.0
-"""These values apply while users send messages. They are the number of messages in a reply, the pause after each
-message, and the pause after a reply with old messages. The last value is a multiple of the time that the reply took.
-The pause after each message lets other threads use the CPU core of this thread at once. Otherwise they would wait for
-the scheduler's next tick (4 ms)."""
+_FEW, _BREATH_SECONDS = 100, 0.0002
+"""These values apply while users send messages. They are the number of messages in a reply, and the pause after each
+message, which lets other threads use the CPU core of this thread at once. Otherwise they would wait for the scheduler's
+next tick (4 ms)."""
+_SMALL_INDEX, _SMALL_PAUSE_RATIO, _OLD_PAUSE_RATIO = 20_000, 10.0, 100.0
+"""While users send messages, the pause after a reply with old messages is one of these multiples of the time that the
+reply took. The first one applies until the index has so many documents, so that a small index is soon complete."""
 _BUSY = 1.3
 """If writing takes more than this many times the thread's CPU time, other processes need the CPU. The thread runs only
 when the CPU is idle."""
 _GRACE_SECONDS = 0.002
-_LONGEST_REST_SECONDS = 5.0
+_LONGEST_REST_SECONDS = 4.0
+"""With this pause, 10⁶ old messages take 11 hours if users send all the time."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
 """The index is rebuilt after this number of failures in a row."""
@@ -285,9 +288,15 @@ class Follower:
         began, are_sent = time.monotonic(), self._are_messages_sent()
         news = await self._read_news(FollowChats([*behind], _FEW if are_sent else MAX_FOLLOWED_MESSAGES))
         is_busy = await self._write(news, are_old=are_old, breath=_BREATH_SECONDS if are_sent else 0.0)
-        beside = _BESIDE_MESSAGES if are_old else 0.0
-        ratio = _BUSY_PAUSE_RATIO if is_busy else beside if are_sent else _PAUSE_RATIO
+        ratio = self._old_pause_ratio() if are_old and are_sent else 0.0 if are_sent else _PAUSE_RATIO
+        if is_busy:
+            ratio = max(ratio, _BUSY_PAUSE_RATIO)
         return news, min((time.monotonic() - began) * ratio, _LONGEST_REST_SECONDS)
+
+    def _old_pause_ratio(self) -> float:
+        index = self._index
+        is_small = index is not None and index.documents + index.written < _SMALL_INDEX
+        return _SMALL_PAUSE_RATIO if is_small else _OLD_PAUSE_RATIO
 
     async def _rest(self, seconds: float) -> None:
         """Pauses the indexing of old messages. New messages are indexed at once."""

@@ -22,7 +22,7 @@ from services.search.text.matches import required
 from services.search.text.query import parse
 from shared.contract.body import pack_edited, pack_segments
 from shared.contract.errors import ErrorCode
-from shared.contract.following import ChatNews, FollowChats, HeadPosition, News, ReadVisible, Visible
+from shared.contract.following import ChatNews, FollowChats, HeadPosition, MovedChats, News, ReadVisible, Visible
 from shared.contract.ids import ChatId, MessageId, Nonce
 from shared.contract.message import Draft, EditText, React, RecallText
 from shared.contract.model import File, Image, Media, Message, Text
@@ -417,12 +417,34 @@ async def test_old_messages_wait_longer_while_new_ones_are_sent(
         await sleep(0)
 
     monkeypatch.setattr(following, "_BUSY", math.inf)  # a slow machine must not count as busy
-    monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
+    monkeypatch.setattr(following, "_SMALL_PAUSE_RATIO", 1e9)
     monkeypatch.setattr(asyncio, "sleep", rest)
     monkeypatch.setattr(peers.follower, "_rest", rest)
     await peers.follower.catch_up()
     await peers.close()
     assert (following._LONGEST_REST_SECONDS in rests) is (are_sent and not is_built)
+
+
+async def test_a_large_index_grows_more_slowly_than_a_small_one_while_users_send(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_BUSY", math.inf)  # a slow machine must not count as busy
+    monkeypatch.setattr(following, "_FEW", 1)
+    monkeypatch.setattr(following, "_SMALL_INDEX", 3)
+    monkeypatch.setattr(following, "_SMALL_PAUSE_RATIO", 0.0)
+    monkeypatch.setattr(following, "_OLD_PAUSE_RATIO", 1e9)
+    peers, rests = Peers(database, tmp_path / "index"), list[float]()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(peers.follower, "_rest", rest)
+    peers.follower.receive(MovedChats("message-1", 1, 1, [HALL]))
+    await peers.post(ROOM, *["word"] * 5)
+    await peers.follower.catch_up()
+    await peers.close()
+    assert [seconds for seconds in rests if seconds] == [following._LONGEST_REST_SECONDS] * 3
+    assert not any(rests[:3])
 
 
 async def test_new_messages_gather_after_a_commit(
@@ -474,8 +496,8 @@ async def test_new_messages_are_found_while_old_ones_wait(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The long history of another chat must not be read at once when there is one new message."""
-    monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
-    monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 2.0)
+    monkeypatch.setattr(following, "_SMALL_PAUSE_RATIO", 1e9)
+    monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 5.0)
     peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
     await peers.post(ROOM, *["word"] * 30)
     peers.store.take_moved()
@@ -502,7 +524,7 @@ async def test_a_message_that_was_announced_before_the_first_index_is_found_whil
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first reply with old messages would have the new message, too."""
-    monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
+    monkeypatch.setattr(following, "_SMALL_PAUSE_RATIO", 1e9)
     monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 2 * WAIT_SECONDS)
     peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
     await peers.post(HALL, *["word"] * 30)

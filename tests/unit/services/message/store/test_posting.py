@@ -152,6 +152,7 @@ async def test_content_that_the_database_rejects_leaves_nothing(store: MessageSt
     with pytest.raises(Exception) as raised:  # noqa: PT011 (each driver has its own)
         await store.post([draft(1), draft(2**64)])
     assert not isinstance(raised.value, DatabaseUnavailable)
+    assert store.posting_since is None, "search need not wait for a result"
     assert await stored(database) == []
     assert [message.index for message in await post(store, draft(1))] == [1]
 
