@@ -86,7 +86,7 @@ class ChatMuted(Ephemeral, tag="muted", frozen=True):
 
 
 class ChatPlaced(Ephemeral, tag="placed", frozen=True):
-    """The account has pinned or archived a chat on this connection (node and number). The values are as in
+    """The account has pinned, archived or hidden a chat on this connection (node and number). The values are as in
     MemberSettings."""
 
     chat: ChatId
@@ -94,6 +94,7 @@ class ChatPlaced(Ephemeral, tag="placed", frozen=True):
     pinned: bool
     archived: bool
     origin: tuple[NodeId, int]
+    hidden: int = 0
 
 
 class DraftChanged(Ephemeral, tag="draft", frozen=True):

@@ -10,12 +10,14 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 class MemberSettings(msgspec.Struct, array_like=True, frozen=True):
     """A member's own settings of a chat. Clients alert of no message before `until` (Unix ms), or with `mentions_only`
-    only of mentions. Clients list `pinned` chats before other chats, and `archived` chats separately."""
+    only of mentions. Clients list `pinned` chats before other chats, and `archived` chats separately. IRC clients have
+    left the channel at the time `hidden` (Unix ms); 0 if they show it."""
 
     until: int = 0
     mentions_only: bool = False
     pinned: bool = False
     archived: bool = False
+    hidden: int = 0
 
 
 class MuteChat(Forwarded):
@@ -37,6 +39,7 @@ class PlaceChat(Forwarded):
     pinned: bool | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
     actor: AccountId = NO_ACCOUNT
+    hidden: int | UnsetType = UNSET
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):

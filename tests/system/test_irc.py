@@ -255,6 +255,55 @@ def test_each_device_gets_what_it_missed_once(irc: Cluster, ann: NativeUser) -> 
         assert missed_before(phone, "last") == [f"again {number}" for number in range(20)]
 
 
+def test_a_closed_channel_stays_hidden_until_it_is_joined_or_mentions_the_user(irc: Cluster, ann: NativeUser) -> None:
+    with V2User(irc.edges[0]) as registered:
+        account = registered.register().account
+    chat = int(ann.call("create", name="Fruit", members=[account.number])["chat"])
+    mention = {"t": "mention", "account": account.number, "text": "@bob"}
+
+    @contextmanager
+    def enter(edge: int, *, shown: bool) -> Iterator[IrcUser]:
+        with IrcUser(irc.tcp[edge], account, "message-tags echo-message draft/chathistory") as bob:
+            bob.write("PING here")
+            bob.await_line(" PONG ", "here")
+            assert any(" JOIN " in line for line in bob.pending) is shown
+            bob.pending.clear()
+            yield bob
+
+    def post(*segments: object) -> None:
+        ann.do("send", chat=chat, segments=[*segments, {"t": "text", "text": "hello"}], nonce=secrets.token_hex(8))
+
+    with enter(0, shown=True) as bob, enter(1, shown=True) as phone:
+        bob.write(f"PART #Fruit~{chat}")
+        bob.await_line(" NOTICE ", ":leave ends it")
+        phone.await_line(" PART ")
+        post()
+        with enter(0, shown=False) as tablet:
+            post(mention)
+            for user in (bob, phone, tablet):
+                user.await_line(" JOIN ", f"~{chat}")
+                user.await_line(" PRIVMSG ", ":@bob hello")
+                assert not [line for line in user.pending if " PRIVMSG " in line], "the history has the other one"
+            tablet.write(f"PART #Fruit~{chat}")
+            for user in (bob, phone, tablet):
+                user.await_line(" PART ")
+            bob.write(f"JOIN #Fruit~{chat}")
+            for user in (bob, phone, tablet):
+                user.await_line(" JOIN ", f"~{chat}")
+        bob.write(f"PART #Fruit~{chat}")
+        bob.await_line(" NOTICE ", ":leave ends it")
+    post()
+    with enter(1, shown=False):
+        pass
+    post(mention)
+    post()
+    with enter(1, shown=True) as bob:
+        bob.write(f"PART #Fruit~{chat}")
+        bob.await_line(" NOTICE ", ":leave ends it")
+    with enter(0, shown=False):
+        pass
+
+
 def test_what_is_read_in_one_protocol_is_read_in_the_other(irc: Cluster, come: Come, ann: NativeUser) -> None:
     bob = come(0)
     with IrcUser(irc.tcp[1], ann.account, "message-tags server-time draft/read-marker") as phone:

@@ -12,7 +12,7 @@ from shared.bus.client import Bus
 from shared.contract.admin import OpenAnnouncements
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId, Nonce
+from shared.contract.ids import NO_DEVICE, SYSTEM_ACCOUNT, AccountId, ChatId, DeviceId, Nonce
 from shared.contract.message import Draft
 from shared.contract.model import MemberPair, Text
 from shared.contract.session import GetChats
@@ -26,7 +26,7 @@ _TEXTS: Mapping[Language, str] = {
     "zh": "「{chat}」里有 {messages} 条较早的消息没有推送，请在历史记录里查看。",
     "en": "{messages} older messages of {chat} were not pushed. They are in its history.",
 }
-_Skipped = tuple[AccountId, ChatId, int]
+_Skipped = tuple[AccountId, ChatId, int, DeviceId]
 
 
 class LeftOutMessages:
@@ -50,21 +50,30 @@ class LeftOutMessages:
         self._language = language
         self._notifying: set[_Skipped] = set()
 
-    def skip(self, account: AccountId, chat: ChatId, upto: int, messages: int, pair: MemberPair | None) -> None:
-        """Do not push the account's missed messages of this chat up to this index. `messages`: their number. `pair`:
-        the members, if the chat is private."""
+    def skip(
+        self,
+        account: AccountId,
+        chat: ChatId,
+        upto: int,
+        messages: int,
+        pair: MemberPair | None,
+        device: DeviceId = NO_DEVICE,
+    ) -> None:
+        """Do not push the missed messages of the account, or of its device, up to this index of the chat. `messages`:
+        their number. `pair`: the members, if the chat is private."""
+        skipped = account, chat, upto, device
         if not messages:
-            self._read_state.mark_delivered(account, {chat: [(1, upto)]})
-        elif (skipped := (account, chat, upto)) not in self._notifying:
+            self._read_state.mark_delivered(account, {chat: [(1, upto)]}, device)
+        elif skipped not in self._notifying:
             self._notifying.add(skipped)
             self._read_state.wait_for(account, self._tasks.start(self._notify(skipped, messages, pair), "left out"))
 
     async def _notify(self, skipped: _Skipped, messages: int, pair: MemberPair | None) -> None:
-        account, chat, upto = skipped
+        account, chat, upto, device = skipped
         try:
             name = await self._name(account, chat, pair)
-            await self._post(skipped, _TEXTS[self._language].format(chat=name, messages=messages))
-            self._read_state.mark_delivered(account, {chat: [(1, upto)]})
+            await self._post(skipped[:3], _TEXTS[self._language].format(chat=name, messages=messages))
+            self._read_state.mark_delivered(account, {chat: [(1, upto)]}, device)
         except RequestError as error:
             _log.warning(
                 "a user was not notified that older messages are not pushed",
@@ -83,8 +92,8 @@ class LeftOutMessages:
         reply = await self._bus.send(GetChats([chat], account), seconds=_SECONDS, retry=True)
         return next((one.name for one in reply.chats), "") or str(chat)
 
-    async def _post(self, skipped: _Skipped, text: str) -> None:
-        """Returns once the message is committed. Raises RequestError."""
+    async def _post(self, skipped: tuple[AccountId, ChatId, int], text: str) -> None:
+        """Returns once the message is committed. The nonce is the same for all devices. Raises RequestError."""
         account, _, _ = skipped
         opened = await self._bus.send(OpenAnnouncements([account]), seconds=_SECONDS, retry=True)
         if account not in opened.chats:

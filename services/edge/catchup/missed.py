@@ -161,10 +161,11 @@ class MissedReader:
         """See ReadStateFlusher.first_undelivered. Only messages before the cursor's `fresh` count."""
         return self._read_state.first_undelivered(cursor.account, cursor.chat, stored, cursor.fresh, device.number)
 
-    def skip_left_out(self, account: AccountId, entry: ChatSync) -> None:
+    def skip_left_out(self, account: AccountId, device: LoginDevice, entry: ChatSync) -> None:
         """If the chat has more missed messages than the sync returned, do not push the older ones."""
         if entry.missed_from > entry.delivered_index + 1:
-            self._left_out.skip(account, entry.chat, entry.missed_from - 1, entry.left_out, entry.pair)
+            upto = entry.missed_from - 1
+            self._left_out.skip(account, entry.chat, upto, entry.left_out, entry.pair, device.number)
 
     async def context(self, messages: Collection[Message], dialect: Dialect) -> MessageContext:
         """The quotes and profile summaries of these messages, if the dialect shows such data."""
@@ -371,7 +372,7 @@ class MissedMessages:
         if sequencer is None:
             return
         if pushes:
-            self._reader.skip_left_out(self._account.account, entry)
+            self._reader.skip_left_out(self._account.account, self._device, entry)
         live = self._discovered.pop(chat, AFTER_LAST)
         sequencer.pair = entry.pair or sequencer.pair
         sequencer.rev = entry.rev if sequencer.rev is None else sequencer.rev

@@ -88,7 +88,7 @@ def _changed(command: OwnChange, reply: msgspec.Struct, origin: tuple[NodeId, in
             return ChatMuted(chat, actor, until, mentions_only, origin)
         case PlaceChat():
             assert isinstance(reply, MemberSettings)
-            return ChatPlaced(command.chat, command.actor, reply.pinned, reply.archived, origin)
+            return ChatPlaced(command.chat, command.actor, reply.pinned, reply.archived, origin, reply.hidden)
         case SaveDraft():
             assert isinstance(reply, DraftSaved)
             draft = SavedDraft(reply.rev, command.text, command.reply_to)

@@ -93,8 +93,9 @@ def _member_summaries(
     return summaries
 
 
-_SETTINGS = (member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived)
-_HAS_SETTINGS = sa.or_(_SETTINGS[0] > 0, *(setting.is_(True) for setting in _SETTINGS[1:]))
+_FLAGS = member.c.mentions_only, member.c.pinned, member.c.archived
+_SETTINGS = member.c.muted_until, *_FLAGS, member.c.hidden
+_HAS_SETTINGS = sa.or_(member.c.muted_until > 0, member.c.hidden > 0, *(flag.is_(True) for flag in _FLAGS))
 
 
 def mute_chat(connection: sa.Connection, request: MuteChat) -> None:
@@ -105,7 +106,7 @@ def mute_chat(connection: sa.Connection, request: MuteChat) -> None:
 
 def place_chat(connection: sa.Connection, request: PlaceChat) -> MemberSettings:
     """Raises RequestError unless the actor is a member."""
-    given = {"pinned": request.pinned, "archived": request.archived}
+    given = {"pinned": request.pinned, "archived": request.archived, "hidden": request.hidden}
     values = {name: value for name, value in given.items() if value is not UNSET}
     return _set(connection, request.chat, request.actor, values)
 

@@ -134,6 +134,7 @@ class MemberRow(SessionBase, table=True):
     archived: bool = Field(sa_column_kwargs={"server_default": sa.false()})
     speaker: bool = Field(sa_column_kwargs={"server_default": sa.false()})
     read_time: int = int64(sa_column_kwargs={"server_default": "0"})
+    hidden: int = int64(sa_column_kwargs={"server_default": "0"})
 
     __table_args__ = (
         sa.Index("member_account", "account", "chat"),

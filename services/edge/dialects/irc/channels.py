@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from services.edge.canonical.commands import ShowProfiles
+from services.edge.canonical.commands import ReadHistory, ShowProfiles
 from services.edge.canonical.irc_commands import ShowAway
-from services.edge.canonical.replies import UsersFound
+from services.edge.canonical.replies import HistoryPage, UsersFound
 from services.edge.dialects import validation
 from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
 from services.edge.dialects.irc.names import MODES, PREFIXES, User, channel_of, numbered_channel, user_of
@@ -14,16 +14,27 @@ from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Line
 from services.edge.dialects.irc.subscriptions import sync_chat, sync_later
 from services.edge.dialects.irc.users import list_members
 from shared.clock import utc_time
+from shared.contract.body import mention_mark
 from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import MemberRole, SetChat
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
-from shared.contract.session import ChatVersion, ChatView, FindHandle, GetChat, HandleFound, MarkReadTime, ReadTime
+from shared.contract.session import (
+    ChatVersion,
+    ChatView,
+    FindHandle,
+    GetChat,
+    HandleFound,
+    MarkReadTime,
+    PlaceChat,
+    ReadTime,
+)
 
 _NAMES_BYTES = 300
 _NO_CHANNEL = "There is no such channel"
 _NOT_IN = "You are not in this channel"
 _REASON_CHARACTERS = 300
+_SEARCHED_MESSAGES = 100
 
 
 # Showing a channel
@@ -45,6 +56,54 @@ def show_channel(session: IrcSession, chat: ChatId, answer: Answer, *, silent: b
     session.request(GetChat(chat, members=2), answer, lambda view: show_described(session, view, answer), failed)
 
 
+def hide(session: IrcSession, chat: ChatId, answer: Answer) -> None:
+    """Hide a channel from all IRC clients of the account, until one of them joins or a message mentions the account."""
+
+    def hidden(_: object) -> Lines:
+        channel = session.channels.get(chat)
+        if channel is not None:
+            yield from hidden_elsewhere(session, channel)
+            yield session.notice(f"You are still a member of {channel.name}: PART {channel.name} :leave ends it")
+
+    def failed(failure: Failure) -> Lines:
+        return [failed_in(session, failure, answer, session.channel_name(chat))]
+
+    session.request(PlaceChat(chat, hidden=session.info.unix_ms()), answer, hidden, failed)
+
+
+def hidden_elsewhere(session: IrcSession, channel: Channel) -> Lines:
+    """Note that an IRC client of the account has hidden the channel."""
+    was_shown = channel.shown and not channel.hidden
+    channel.hidden, channel.wanted = True, False
+    return [session.own("PART", channel.name)] if was_shown else ()
+
+
+def show_hidden(session: IrcSession, chat: ChatId, answer: Answer) -> None:
+    """Show a hidden channel again."""
+    channel = session.channels.setdefault(chat, Channel(numbered_channel(chat, ""), invited=True))
+    channel.shown, channel.wanted = False, True
+    show_channel(session, chat, answer)
+
+
+def _find_mention(session: IrcSession, chat: ChatId, hidden: int, answer: Answer) -> None:
+    """Show a hidden channel whose newest messages mention the account. Its messages are held until this is known."""
+    mark = mention_mark(session.account)
+
+    def found(page: HistoryPage) -> Lines:
+        if any(one.message.time > hidden and mark in one.message.body for one in page.messages):
+            show_hidden(session, chat, answer)
+            return ()
+        return keep_hidden()
+
+    def keep_hidden(_: Failure | None = None) -> Lines:
+        channel = session.channels.get(chat)
+        if channel is not None and not channel.wanted:
+            channel.hidden = True
+        return ()
+
+    session.request(ReadHistory(chat, -1, _SEARCHED_MESSAGES, older=True), answer, found, keep_hidden)
+
+
 def show_described(session: IrcSession, view: ChatView, answer: Answer) -> Lines:
     chat = view.chat.id
     if view.chat.kind is not ChatKind.GROUP:
@@ -55,6 +114,11 @@ def show_described(session: IrcSession, view: ChatView, answer: Answer) -> Lines
         return ()
     channel = session.channels.setdefault(chat, Channel(""))
     remember(channel, view.chat)
+    if view.mute is not None and view.mute.hidden:
+        if not channel.wanted:
+            _find_mention(session, chat, view.mute.hidden, answer)
+            return ()
+        session.request(PlaceChat(chat, hidden=0), answer, lambda _: (), lambda _: ())
     if channel.topic_by not in (NO_ACCOUNT, session.account):
         learn_users(session, [channel.topic_by], answer)
     if not session.has("draft/read-marker"):

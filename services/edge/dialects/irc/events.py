@@ -15,11 +15,13 @@ from services.edge.canonical.events import (
 from services.edge.dialects.base import Push
 from services.edge.dialects.irc import monitor, operators, reactions, read_markers, relay, subscriptions
 from services.edge.dialects.irc.channels import (
+    hidden_elsewhere,
     join_line,
     kick_line,
     part_line,
     role_line,
     show_channel,
+    show_hidden,
     shown_channel,
     topic_changed,
 )
@@ -29,6 +31,7 @@ from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Line
 from shared.contract.edge import ChatModesChanged, ChatRenamed, Invited, MembershipAnswered, ProfileChanged
 from shared.contract.ephemeral import (
     AwayChanged,
+    ChatPlaced,
     ChatRead,
     ChatSettingsChanged,
     MetadataChanged,
@@ -85,6 +88,11 @@ def _lines(session: IrcSession, event: Event) -> Lines:
             return [session.notice(f"The group is called {name} now", channel.name)]
         case ChatSettingsChanged():
             return _settings_changed(session, event)
+        case ChatPlaced(chat, hidden=hidden) if (known := session.channels.get(chat)) is not None and not known.ended:
+            if hidden:
+                return hidden_elsewhere(session, known)
+            if known.hidden:
+                show_hidden(session, chat, Answer())
         case ProfileChanged(profile, renamed, former):
             values = subscriptions.profile_changed(session, event)
             if not (renamed or former or profile.guest):

@@ -6,9 +6,11 @@ from typing import Final, NamedTuple
 
 from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Push, PushGate
+from services.edge.dialects.irc.channels import show_hidden
 from services.edge.dialects.irc.lines import word
 from services.edge.dialects.irc.messages import MESSAGES_UNDER_WAY, addressed, dated, lines, recipient_of
-from services.edge.dialects.irc.session import IrcSession
+from services.edge.dialects.irc.session import Answer, IrcSession
+from shared.contract.body import mention_mark
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
 
@@ -46,6 +48,8 @@ class MessageGate(PushGate):
     def replan(self) -> None:
         """Compute again when held messages can be written. The dialect calls this after every line and reply, because
         these may have shown a channel."""
+        for chat in [chat for chat in self._queues if self._is_hidden(chat)]:
+            self.held_bytes -= sum(_size(held.frames) for held in self._queues.pop(chat))
         if self._queues:
             self.wake_at = (
                 _NOW if any(self._is_ready(chat, queue[0].frames) for chat, queue in self._queues.items()) else None
@@ -55,17 +59,24 @@ class MessageGate(PushGate):
         return True
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        channel = self._session.channels.get(message.chat)
-        if channel is not None and channel.hidden:
-            self._session.pushed_from.pop(message.chat, None)
-            return ()  # the message stays undelivered
+        shown: tuple[Push, ...] = ()
+        if self._is_hidden(message.chat):
+            if self._session.channels[message.chat].ended or mention_mark(self._session.account) not in message.body:
+                self._session.pushed_from.pop(message.chat, None)
+                return ()  # the message stays undelivered
+            show_hidden(self._session, message.chat, Answer())
+            shown = (Push((), requests=self._session.take_requests()),)
         self._session.pushed_from.setdefault(message.chat, message.index)
         if message.chat not in self._queues and self._is_ready(message.chat, frames):
             return (self._finished(frames, message),)
         queue = self._queues.setdefault(message.chat, [])
         queue.append(_Held(frames, message))
         self.held_bytes += _size(frames)
-        return self._take(message.chat) if self._is_ready(message.chat, queue[0].frames) else ()
+        return self._take(message.chat) if self._is_ready(message.chat, queue[0].frames) else shown
+
+    def _is_hidden(self, chat: ChatId) -> bool:
+        channel = self._session.channels.get(chat)
+        return channel is not None and channel.hidden
 
     def holds(self, chat: ChatId, index: int) -> bool:
         return any(held.message.index == index for held in self._queues.get(chat, ()))

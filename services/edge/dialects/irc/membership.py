@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from functools import partial
 
-from services.edge.dialects.irc.channels import failed_in, find_chat, no_channel, not_in, show_channel, show_described
+from services.edge.dialects.irc.channels import (
+    failed_in,
+    find_chat,
+    hide,
+    no_channel,
+    not_in,
+    show_channel,
+    show_described,
+    show_hidden,
+)
 from services.edge.dialects.irc.lines import Line, plain, word
 from services.edge.dialects.irc.names import User, channel_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
@@ -47,8 +56,7 @@ def _join(session: IrcSession, name: str, key: str, answer: Answer) -> Lines:
             session.channels.pop(chat, None)
             _request_membership(session, chat, name, key, answer)
         elif channel.hidden:
-            channel.shown = False
-            show_channel(session, chat, answer)
+            show_hidden(session, chat, answer)
         return ()
 
     return find_chat(session, name, answer, found, lambda failure: _create(session, name, answer))
@@ -95,7 +103,7 @@ def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, 
 
     def failed(failure: Failure) -> Lines:
         if failure.code is ErrorCode.CONFLICT:  # the user is a member already
-            show_channel(session, chat, answer)
+            show_hidden(session, chat, answer)
             return ()
         numeric = {Reason.BANNED: "474", Reason.WRONG_KEY: "475"}.get(Reason(failure.reason)) if failure.reason else ""
         others = {ErrorCode.FORBIDDEN: "473", ErrorCode.NOT_FOUND: "403", ErrorCode.LIMIT: "471"}
@@ -107,8 +115,7 @@ def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, 
 
 
 def part(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
-    """Leave an open group. If the account could not return to a group without help, the group is only hidden on this
-    connection."""
+    """Leave an open group. If the account could not return to a group without help, the group is only hidden."""
     reason = " ".join(line.parameters[1:2])
     for name in targets(line, answer):
         yield from find_chat(session, name, answer, partial(_part, session, name, reason, answer))
@@ -119,9 +126,7 @@ def _part(session: IrcSession, name: str, reason: str, answer: Answer, chat: Cha
     if channel is None or channel.hidden:
         yield not_in(session, name)
     elif channel.invited and not channel.ownerless and reason != "leave":
-        channel.hidden = True
-        yield session.own("PART", channel.name)
-        yield session.notice(f"You are still a member of {channel.name}: PART {channel.name} :leave ends it")
+        hide(session, chat, answer)
     else:
         _end_membership(session, chat, session.account, answer, name, reason=reason)
 

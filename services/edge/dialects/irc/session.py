@@ -153,6 +153,7 @@ class LineRejection(NamedTuple):
 class Channel:
     """A group of the account, and its settings: `modes`, `key`, `most`, `silenced`, `invited`, `ownerless`. `shown`:
     whether its JOIN is written. `hidden`: the client has left the channel, but the account may still be a member.
+    `wanted`: the client shows the channel although it was hidden before.
     `ended`: the account has left the group, and the event about this has not arrived yet."""
 
     name: str
@@ -169,6 +170,7 @@ class Channel:
     has_topic: bool = False
     shown: bool = False
     hidden: bool = False
+    wanted: bool = False
     ended: bool = False
 
 

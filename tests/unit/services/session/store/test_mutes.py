@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from services.session.domain import ALWAYS
 from services.session.store import views
@@ -52,15 +53,16 @@ async def test_each_member_has_a_place_for_the_chat(populated: StoreHarness) -> 
     """Settings that a request does not name keep their values, and so does a mute."""
     group = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.OPEN)).id
 
-    async def place(actor: AccountId, **places: bool) -> MemberSettings:
-        request = PlaceChat(group, actor=actor, **places)
+    async def place(actor: AccountId, hidden: int | UnsetType = UNSET, **places: bool) -> MemberSettings:
+        request = PlaceChat(group, actor=actor, hidden=hidden, **places)
         return await populated.database.write(partial(views.place_chat, request=request))
 
     await mute(populated, BOB, group, LATER)
     assert await place(BOB, pinned=True) == MemberSettings(LATER, pinned=True)
     assert await place(BOB, archived=True) == MemberSettings(LATER, False, True, True)
     await mute(populated, BOB, group, 0)
-    assert await place(BOB, archived=False) == MemberSettings(pinned=True)
+    assert await place(BOB, archived=False, hidden=7) == MemberSettings(pinned=True, hidden=7)
+    assert await place(BOB, hidden=0) == MemberSettings(pinned=True)
     assert (await found(populated, BOB, group), await found(populated, ANN, group)) == (
         {group: MemberSettings(pinned=True)}, {}
     )  # fmt: skip

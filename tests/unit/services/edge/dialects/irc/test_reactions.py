@@ -10,6 +10,7 @@ from shared.contract.ephemeral import ChatSettingsChanged, Typing
 from shared.contract.ids import AccountId
 from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
+from shared.contract.session import MemberSettings, PlaceChat
 from tests.unit.services.edge.dialects.driving import LONG_AFTER
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, OTHER, OWN, IrcConnection, joined
 
@@ -24,6 +25,8 @@ def changed(
 
 
 def faces(command: Command) -> Reply:
+    if isinstance(command, PlaceChat):
+        return MemberSettings()
     assert isinstance(command, ShowProfiles)
     return UsersFound(tuple(Profile(id=one, uuid=f"u{one}", nickname="Bob") for one in command.accounts))
 

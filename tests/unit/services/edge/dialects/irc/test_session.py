@@ -23,7 +23,7 @@ from services.message.domain import MAX_HISTORY_COUNT
 from shared.contract.auth import Authenticated, Login
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.edge import ChatModesChanged, MembershipAnswered
-from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, ReadTimeMoved, TagsRelayed
+from shared.contract.ephemeral import ChatPlaced, ChatRead, ChatSettingsChanged, ReadTimeMoved, TagsRelayed
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.happenings import Happening, HappeningKind, HappeningList, ListHappenings
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
@@ -31,7 +31,17 @@ from shared.contract.members import EndMembership, ListMembers, MemberList, Memb
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, ProfileSummary, Role, Text
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
-from shared.contract.session import ChatVersion, ChatView, FindHandle, GetChat, HandleFound, MarkReadTime, ReadTime
+from shared.contract.session import (
+    ChatVersion,
+    ChatView,
+    FindHandle,
+    GetChat,
+    HandleFound,
+    MarkReadTime,
+    MemberSettings,
+    PlaceChat,
+    ReadTime,
+)
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.driving import LONG_AFTER, connect, frames, log_in
@@ -296,6 +306,8 @@ def joined(capabilities: str = "") -> IrcConnection:
                 return MemberList(
                     [MemberRole(OWN, Role.MEMBER, 0, "n"), MemberRole(OTHER, Role.OWNER, 0, "Bob")], more=False
                 )
+            case PlaceChat():
+                return MemberSettings()
             case _:
                 return Failure(ErrorCode.UNAVAILABLE, "later")
 
@@ -394,6 +406,11 @@ def test_a_window_closed_ends_no_membership_that_one_cannot_regain() -> None:
     lines = connection.send("PART #Fruit~5")
     assert "PART #Fruit~5" in lines[0]
     assert not any(isinstance(command, EndMembership) for command in connection.commands)
+    assert connection.push(ChatPlaced(CHAT, OWN, False, False, (NodeId("n"), 1), 0))[0].endswith(" JOIN #Fruit~5")
+    assert connection.push(ChatPlaced(CHAT, OWN, True, False, (NodeId("n"), 1), 0)) == []
+    (parted,) = connection.push(ChatPlaced(CHAT, OWN, True, False, (NodeId("n"), 1), 7))
+    assert parted.endswith(" PART #Fruit~5")
+    assert connection.push(ChatPlaced(CHAT, OWN, False, False, (NodeId("n"), 1), 7)) == []
 
 
 @pytest.mark.parametrize("command", ["WHO", "NAMES", "JOIN", "MODE", "PART"])
