@@ -92,6 +92,7 @@ class Client(Recipient):
     @property
     def record(self) -> DeliveryRecord | None:
         """The record of messages that this connection has got, while the account is audited."""
+        self._out.write_deferred()
         return self._out.record
 
     def keep_record(self, record: DeliveryRecord | None) -> None:
@@ -152,6 +153,7 @@ class Client(Recipient):
         batches. Replies are in the order of requests. In a dialect whose replies have ids, later replies may overtake
         the replies to reads."""
         posts, requests, inbox = self._posts, self._requests, self.inbox
+        self._out.write_deferred()
         if posts.in_flight is not None:
             posts.reply_due()
         while (
@@ -235,6 +237,18 @@ class Client(Recipient):
         for encoded in messages:
             if catch_up.missed is None or not catch_up.contains(encoded.message):
                 self._deliver_one(encoded)
+
+    def deliver_later(self, messages: list[EncodedMessage]) -> None:
+        if self.session.catch_up.missed is None and self._posts.in_flight is None and self._out.may_defer():
+            self._out.defer(messages)
+        else:
+            self.deliver(messages)
+
+    def notify_later(self, event: Event) -> None:
+        if self.session.deferred is None and self._posts.in_flight is None and self._out.may_defer():
+            self._out.defer(event)
+        else:
+            self.notify(event)
 
     def _deliver_one(self, encoded: EncodedMessage) -> None:
         """Deliver a live or a missed message. If the message belongs to the batch in flight, it answers the client's
@@ -386,6 +400,7 @@ class Client(Recipient):
             self.socket.count_as_flood()
         self.session.mark_delivered(self.confirmation.closing())
         if (dialect := self.connection.dialect) is not None:
+            self._out.write_deferred()
             frames, code, reason = dialect.encode_close(code, reason)
             self._out.write_now(frames)
         if self._out.tap is not None:

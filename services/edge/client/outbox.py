@@ -1,5 +1,5 @@
-"""The output to one client. Replies are written at once, and pushes when the dialect permits it. All output is
-bounded."""
+"""The output to one client. Replies are written at once, and pushes when the dialect permits it. Pushes of large groups
+may be deferred for some milliseconds, but stay before all later output. All output is bounded."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -34,6 +34,7 @@ _PACE_SECONDS = 0.05
 _TICK_BYTES = 4 * 1024
 """All output of one event-loop iteration stays unsent until the iteration ends. A client with more unsent output than
 this does not keep up."""
+_MOST_DEFERRED = 16
 _CHECKS = 16
 """The number of checks of the socket's buffer in the time that it takes to send as many bytes as the buffer may
 hold."""
@@ -42,11 +43,11 @@ hold."""
 class ClientOutbox:
     """`close` is called when the client does not keep up, or when its dialect or a transfer fails. `on_requests` is
     called with the dialect's own requests, and with an empty list at the end of transfers. Times are on the event
-    loop's clock. Implements services.edge.client.media_sender.FrameWriter."""
+    loop's clock. Implements services.edge.client.media_sender.FrameWriter and services.edge.context.DeferredOutput."""
 
     __slots__ = (
-        "_check_at", "_close", "_connection", "_context", "_on_requests", "_sender", "_socket", "_timer", "_transfers",
-        "_wake_at", "confirmation", "is_closed", "record", "tap", "traffic",
+        "_check_at", "_close", "_connection", "_context", "_deferred", "_on_requests", "_sender", "_socket", "_timer",
+        "_transfers", "_wake_at", "confirmation", "is_closed", "record", "tap", "traffic",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +71,9 @@ class ClientOutbox:
         """The time at which the timer is due. Some event loops' timers cannot report their time."""
         self._check_at = 0
         """When this number of bytes has been sent, the socket's buffer is checked next."""
+        self._deferred: list[list[EncodedMessage] | Event] | None = None
+        """Messages and events that are not encoded and written yet. They are, before the dialect handles anything
+        else."""
         self._sender: MediaSender | None = None
         """The sender of files, while any file is transferred. All other output waits behind these transfers."""
         self.confirmation = confirmation
@@ -86,8 +90,34 @@ class ClientOutbox:
         assert self._connection.dialect is not None
         return self._connection.dialect
 
+    def may_defer(self) -> bool:
+        """Whether output may be deferred. If much is deferred, the edge is too busy to defer more."""
+        return not self.is_closed and (self._deferred is None or len(self._deferred) < _MOST_DEFERRED)
+
+    def defer(self, output: list[EncodedMessage] | Event) -> None:
+        """Write these messages or this event later, in order with all other output."""
+        if self._deferred is None:
+            self._deferred = []
+            self._context.turns.add(self)
+        self._deferred.append(output)
+
+    def write_deferred(self) -> None:
+        """Write what is deferred. This comes before every other call of the dialect."""
+        if self._deferred is None:
+            return
+        deferred, self._deferred = self._deferred, None
+        for one in deferred:
+            if isinstance(one, list):
+                self.push(one)
+            else:
+                self.notify(one)
+
+    def fail(self) -> None:
+        self._close(1011, "internal error")
+
     def reply(self, replies: Sequence[tuple[Request, Reply]]) -> None:
         """Write the replies to these requests together."""
+        self.write_deferred()
         if not self.is_closed:
             dialect, now = self.dialect, self._context.clock()
             encoded = [dialect.encode_reply(request, reply, now) for request, reply in replies]
@@ -97,6 +127,7 @@ class ClientOutbox:
 
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
         """Write an error reply. `context`: the dialect's own context of a frame that could not be decoded."""
+        self.write_deferred()
         if not self.is_closed:
             if self.dialect.names_errors:
                 failure = replace(failure, request=failure.request or new_trace())
@@ -139,12 +170,14 @@ class ClientOutbox:
 
     def reply_locally(self, frames: tuple[Outgoing, ...]) -> None:
         """Write a reply that needed no service."""
+        self.write_deferred()
         self.write(frames)
         self.reschedule_wake()
 
     def push(self, messages: Sequence[EncodedMessage]) -> None:
         """Write messages of one chat now, or let the dialect hold these messages. A client that requests its messages
         itself gets no pushes."""
+        self.write_deferred()
         dialect = self._connection.dialect
         if self.is_closed or dialect is None or not dialect.receives_pushes:
             return
@@ -161,10 +194,12 @@ class ClientOutbox:
 
     def release(self, chat: ChatId) -> None:
         """Write the held messages of this chat, because a reply to a message of the chat follows."""
+        self.write_deferred()
         if (gate := self.dialect.gate) is not None and gate.held_bytes:
             self._push_all(gate.release(chat, _now()))
 
     def notify(self, event: Event) -> None:
+        self.write_deferred()
         if not self.is_closed and self._connection.dialect is not None:
             self._push_all(self.dialect.encode_event(event, _now()))
 
@@ -177,6 +212,7 @@ class ClientOutbox:
         return self._socket.unsent() <= _TICK_BYTES
 
     def chats_loaded(self, chats: Sequence[LoadedChat]) -> None:
+        self.write_deferred()
         self._push_all(self.dialect.chats_loaded(chats, _now()))
 
     def _push_all(self, pushes: tuple[Push, ...]) -> None:
@@ -210,6 +246,7 @@ class ClientOutbox:
 
     def delivery_stage(self, chat: ChatId, index: int) -> DeliveryStage | None:
         """The stage of this message on its way to the client. None if this connection does not have the message."""
+        self.write_deferred()
         if self.confirmation.unconfirmed.contains(chat, index):
             return DeliveryStage.PUSHED
         if self._sender is not None and self._sender.holds(chat, index):
@@ -240,6 +277,7 @@ class ClientOutbox:
     def end_pushes(self) -> Ranges:
         """Note that the account leaves the connection: pushes that are still queued stay undelivered. Returns the
         pushes that were delivered."""
+        self.write_deferred()
         if self._sender is not None:
             self._sender.forget_pushes()
         return self.confirmation.ended()
@@ -263,13 +301,14 @@ class ClientOutbox:
         gate = self.dialect.gate
         assert gate is not None
         try:
+            self.write_deferred()
             self._push_all(gate.wake(_now()))
         except Exception:
             _log.exception("dialect failed", connection=self._connection.number)
             self._close(1011, "internal error")
 
     def stop_sending(self) -> None:
-        self.is_closed = True
+        self.is_closed, self._deferred = True, None
         if self._sender is not None:
             self._sender.stop()
             self._sender = None

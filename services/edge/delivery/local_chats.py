@@ -20,6 +20,8 @@ from shared.contract.model import MemberPair, Message, Role
 from shared.telemetry import log
 
 _log = log(__name__)
+AT_ONCE = 50
+"""With more recipients than this on the node, their connections write a message or an event in turns."""
 _HEARD_CHATS = 10_000
 """The number of chats without local members whose last index is kept, because a broadcast has named it."""
 
@@ -300,7 +302,7 @@ class LocalChats:
         """Push a change of a message to the connections of its recipients. `origin`: the number of the connection that
         made the change. This connection gets only the reply."""
         change, recipients = delivery.change, delivery.recipients
-        audience: Iterable[AccountId] = recipients or ()
+        audience: Collection[AccountId] = recipients or ()
         if sequencer := self._sequencers.get(change.chat):
             if recipients is None:
                 audience = sequencer.visible_to(change.index)
@@ -309,7 +311,11 @@ class LocalChats:
         event = MessageChanged(to_display_change(change, delivery.face))
         for local in filter(None, map(self._accounts.get, audience)):
             for recipient in local.recipients:
-                if recipient.number != origin:
+                if recipient.number == origin:
+                    continue
+                if len(audience) > AT_ONCE:
+                    recipient.notify_later(event)
+                else:
                     recipient.notify(event)
 
     def expect(self, account: AccountId, chat: ChatId, index: int, callback: Callable[[], None]) -> None:
@@ -353,6 +359,7 @@ class LocalChats:
             return
         messages = [EncodedMessage(one.message, sequencer.pair, one.face, one.quote) for one in run]
         audience = sequencer.visible_to(first.message.index) if first.recipients is None else first.recipients
+        is_large = len(audience) > AT_ONCE
         for account in audience:
             local = by_account.get(account)
             if local is None:
@@ -360,7 +367,10 @@ class LocalChats:
             for recipient in local.recipients:
                 count += 1
                 try:
-                    recipient.deliver(messages)
+                    if is_large:
+                        recipient.deliver_later(messages)
+                    else:
+                        recipient.deliver(messages)
                 except Exception:
                     _close_failed(recipient, first.message)
         count *= len(messages)

@@ -1,14 +1,14 @@
 """Pushes events about friendships, memberships and profiles. Live events are pushed to local accounts at once. Stored
 events are pushed after the login."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
 from services.edge.canonical.events import Event, RoleChanged
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.client.session import LoginSession
-from services.edge.delivery.local_chats import LocalChats
+from services.edge.delivery.local_chats import AT_ONCE, LocalChats
 from services.edge.dialects.base import DISCONNECTED
 from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.verification import VerificationFlow
@@ -66,9 +66,10 @@ class SocialNotifier:
             changed.summary = summary_of(event.profile)
             self._guest_renamed(event.profile.id, changed.summary)
         stored = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
-        for account in self._recipients(notify, event):
+        recipients = self._recipients(notify, event)
+        for account in recipients:
             for one in _shown_of(event):
-                self._notify_account(account, one, stored.get(account))
+                self._notify_account(account, one, stored.get(account), later=len(recipients) > AT_ONCE)
 
     def notify_added(self, created: ChatCreated) -> None:
         """Push the new membership to each account that was added at the creation of a group."""
@@ -85,9 +86,14 @@ class SocialNotifier:
             changed.chat, changed.account, changed.role, changed.by, changed.version, changed.faces, changed.reason,
             changed.gone, changed.by_modes, changed.time,
         )  # fmt: skip
-        for account in (changed.account,) if notify.recipients is None else notify.recipients:
+        recipients = (changed.account,) if notify.recipients is None else notify.recipients
+        for account in recipients:
             previous = account == changed.account and changed.role is Role.LEFT
-            if not previous and (local := self._accounts.get(account)):
+            if previous or (local := self._accounts.get(account)) is None:
+                continue
+            if len(recipients) > AT_ONCE:
+                local.notify_later(event)
+            else:
                 local.notify(event)
 
     def after_login(self, session: LoginSession) -> None:
@@ -96,17 +102,20 @@ class SocialNotifier:
         if dialect is not None and dialect.pushes_pending_requests:
             self._tasks.start(send_pending(self._bus, session), "requests")
 
-    def _notify_account(self, account: AccountId, event: Event, number: int | None) -> None:
+    def _notify_account(self, account: AccountId, event: Event, number: int | None, *, later: bool = False) -> None:
         """Push an event to an account. `number`: the number of the stored notification, which is deleted once a client
         has shown the event."""
         local = self._accounts.get(account)
         if local is None:
             return
-        local.notify(event)
+        if later:
+            local.notify_later(event)
+        else:
+            local.notify(event)
         if number is not None and any(recipient.pushes_pending_requests for recipient in local.recipients):
             self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
 
-    def _recipients(self, notify: Notify, event: SocialEvent) -> Iterable[AccountId]:
+    def _recipients(self, notify: Notify, event: SocialEvent) -> Collection[AccountId]:
         if notify.recipients is not None:
             return notify.recipients
         if isinstance(event, ChatRenamed):
@@ -116,7 +125,7 @@ class SocialNotifier:
             return {event.account, *filter(self._shows_others_joins, others)}
         return ()
 
-    def _local_members(self, chat: ChatId) -> Iterable[AccountId]:
+    def _local_members(self, chat: ChatId) -> Collection[AccountId]:
         sequencer = self._chats.sequencer(chat)
         return tuple(sequencer.members) if sequencer else ()
 

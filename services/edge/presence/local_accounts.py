@@ -88,6 +88,14 @@ class Recipient(ABC):
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
         """Deliver new messages of one chat, in index order."""
 
+    def deliver_later(self, messages: list[EncodedMessage]) -> None:
+        """Deliver new messages of a chat with many local members, before anything that happens later."""
+        self.deliver(messages)
+
+    def notify_later(self, event: Event) -> None:
+        """Push an event to one of many connections, before anything that happens later."""
+        self.notify(event)
+
     @abstractmethod
     def notify(self, event: Event) -> None: ...
 
@@ -137,6 +145,10 @@ class LocalAccount:
     def notify(self, event: Event) -> None:
         for recipient in self.recipients:
             recipient.notify(event)
+
+    def notify_later(self, event: Event) -> None:
+        for recipient in self.recipients:
+            recipient.notify_later(event)
 
     def notify_ephemeral(self, event: Event) -> None:
         for recipient in self.recipients:

@@ -139,15 +139,17 @@ def marker_line(session: IrcSession, target: str, time: int) -> bytes:
 def _with_names(session: IrcSession, chat: ChatId, answer: Answer, marker: bytes) -> Lines:
     if session.has("no-implicit-names"):
         return _joined(session, chat, [], answer, marker)
-    names: list[str] = []
+    lines: list[bytes] = []
 
     def keep(members: list[MemberRole]) -> Lines:
-        names.extend(_names(session, members))
+        """Encode a page of members now, because all members together would take long."""
+        if (channel := session.channels.get(chat)) is not None:
+            lines.extend(_names_lines(session, channel.name, _names(session, members), channel.modes))
         return ()
 
     def joined(_: Failure | None = None) -> Lines:
         """The lines of a join. They contain no members if the members cannot be read now."""
-        return _joined(session, chat, names, answer, marker)
+        return _joined(session, chat, lines, answer, marker)
 
     list_members(session, chat, answer, keep, joined, joined)
     return ()
@@ -163,7 +165,7 @@ def remember(channel: Channel, chat: Chat) -> None:
 
 
 def _joined(
-    session: IrcSession, chat: ChatId, names: list[str], answer: Answer, marker: bytes = b""
+    session: IrcSession, chat: ChatId, names: list[bytes], answer: Answer, marker: bytes = b""
 ) -> Iterator[bytes]:
     channel = session.channels.get(chat)
     if channel is None or channel.shown:  # shown already, or the account has left in the meantime
@@ -175,7 +177,7 @@ def _joined(
     if marker:
         yield marker
     if not session.has("no-implicit-names"):
-        yield from _names_lines(session, channel.name, names, channel.modes)
+        yield from names
         yield _end_of_names(session, channel.name)
     if answer.command == "JOIN":
         if session.away:

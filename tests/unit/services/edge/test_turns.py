@@ -1,0 +1,115 @@
+"""The connections of a large group write its messages and events in turns, so that other clients do not wait."""
+
+import asyncio
+import time
+
+from services.edge.canonical.events import MaintenanceChanged
+from services.edge.context import OutputTurns
+from services.edge.dialects.encoded_message import EncodedMessage
+from shared.contract.body import pack_segments
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, Text
+from tests.support.waiting import until
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
+
+MANY = 60
+
+
+class SlowOutput:
+    """An output that takes a millisecond."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.is_written = self.has_failed = False
+
+    def write_deferred(self) -> None:
+        end = time.monotonic() + 0.001
+        while time.monotonic() < end:
+            pass
+        if self.broken:
+            raise ValueError
+        self.is_written = True
+
+    def fail(self) -> None:
+        self.has_failed = True
+
+
+async def test_other_work_is_done_between_turns_and_a_failure_ends_one_connection() -> None:
+    turns, outputs = OutputTurns(), [SlowOutput(broken=number == 5) for number in range(MANY)]
+    for one in outputs:
+        turns.add(one)
+    iterations = 0
+    while not outputs[-1].is_written:
+        await asyncio.sleep(0)
+        iterations += 1
+    assert iterations > MANY / 4
+    assert [one.has_failed for one in outputs] == [not one.is_written for one in outputs] == [
+        number == 5 for number in range(MANY)
+    ]  # fmt: skip
+
+
+def encoded(index: int) -> EncodedMessage:
+    body = pack_segments((Text(f"text {index}"),))
+    return EncodedMessage(Message(ChatId(7), index, MessageId(index), AccountId(2), 0, body, Nonce(index)))
+
+
+def shown(client: EdgeClient) -> list[object]:
+    return [seen.get("message", [0, seen.get("event") or seen.get("ok")])[1] for seen in client.seen]
+
+
+async def test_what_is_deferred_is_written_before_all_that_follows(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    (user,) = await cluster.synced_clients(1)
+    client = user.client
+    client.deliver([encoded(0)])  # it follows the missed messages, of which there are none
+    before = len(user.seen)
+
+    def defer(index: int) -> None:
+        client.deliver_later([encoded(index)])
+        client.notify_later(MaintenanceChanged(on=True))
+
+    defer(1)
+    assert len(user.seen) == before, "it is not deferred"
+    client.deliver([encoded(2)])
+    defer(3)
+    client.notify(MaintenanceChanged(on=False))
+    defer(4)
+    assert await user.request(do="ping") == "pong"
+    defer(5)
+    await user.socket.until(lambda: 5 in shown(user))
+    defer(6)
+    client.close(1000, "")
+    event = "MaintenanceChanged"
+    expected = [1, event, 2, 3, event, event, 4, event, "pong", 5, event, 6]
+    assert shown(user)[before:] == [*expected, event]
+
+
+async def test_not_too_much_is_deferred(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    (user,) = await cluster.synced_clients(1)
+    user.client.deliver([encoded(0)])
+    before = len(user.seen)
+    for index in range(1, 40):
+        user.client.deliver_later([encoded(index)])
+    assert before < len(user.seen) < before + 39
+    await user.socket.until(lambda: len(user.seen) == before + 39)
+    assert shown(user)[before:] == [*range(1, 40)]
+
+
+async def test_what_an_ended_connection_has_not_got_stays_undelivered(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, *range(1, MANY + 1))
+    clients = await cluster.synced_clients(*range(1, MANY + 1))
+    sender, *others = clients
+    for number in range(5):
+        await sender.post(7, f"text {number}")
+    texts = [f"text {number}" for number in range(5)]
+    for one in others:
+        await one.until_texts(7, *texts)
+    gone = others[-1]
+    gone.client.deliver_later([encoded(6)])
+    received = len(gone.socket.received)
+    gone.client.closed()
+    assert len(gone.socket.received) == received
+    await until(lambda: not cluster.edges[0].accounts.connections(AccountId(MANY)))
