@@ -67,9 +67,16 @@ def test_a_reaction_is_one_in_all_protocols(come: Come, ann: NativeUser) -> None
     sent = bob.await_line("PRIVMSG #Fruit~", "apples?").partition("msgid=")[2].partition(" ")[0]
     assert sent.startswith(f"{chat}-")
     bob.write(f"@+draft/react=👍;+reply={sent} TAGMSG #x~{chat}")
-    bob.await_line("+draft/react=👍", "TAGMSG")
+    echo = bob.await_line("+draft/react=👍", "TAGMSG")
     assert ann.event("changed")["emoji"] == "👍"
-    cem.await_line("+draft/react=👍", f"+reply={sent}", f":{bob.nick}!", f"TAGMSG #Fruit~{chat}")
+    shown = cem.await_line("+draft/react=👍", f"+reply={sent}", f":{bob.nick}!", f"TAGMSG #Fruit~{chat}")
+    named, *other = [line.partition("msgid=")[2].partition(";")[0] for line in (echo, shown)]
+    assert other == [named]
+    ann.do("send", chat=chat, text="pears", nonce="2")
+    bob.write("CAP REQ :draft/chathistory batch", f"CHATHISTORY AFTER #x~{chat} msgid={named} 9", "PING read")
+    bob.await_line(" PONG ", "read")
+    assert [line.rpartition(" :")[2].strip() for line in bob.pending if line.startswith("@batch=")] == ["pears"]
+    bob.write("CAP REQ :-batch")
     ann.do("react", chat=chat, index=int(sent.partition("-")[2]), emoji="🍏")
     for one in (bob, cem):
         one.await_line("+draft/react=🍏", f"+reply={sent}", f"TAGMSG #Fruit~{chat}")

@@ -1,6 +1,7 @@
 """Handles CHATHISTORY, which reads the messages of a chat by index or time, and other events of a group such as
 joins."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ProfileSummary
 
 EVENT_PLAYBACK = "draft/event-playback"
+_EVENT = re.compile(rf"{HAPPENING}([0-9]+)(?:\.[0-9]+)?")
 LARGEST = 2**53 - 1
 """The largest index and the last time that a request can name."""
 _PAGE_CHATS = 500
@@ -120,8 +122,8 @@ def _selector(text: str, subcommand: str, chat: ChatId | None, answer: Answer) -
         return Selector(at=at)
     if kind == "msgid" and chat is not None:
         number, _, index = value.partition("-")
-        if number == str(chat) and index.startswith(HAPPENING) and index[1:].isascii() and index[1:].isdigit():
-            return Selector(at=max(1, min(int(index[1:17]), LARGEST)))
+        if number == str(chat) and (event := _EVENT.fullmatch(index)):
+            return Selector(at=max(1, min(int(event[1][:16]), LARGEST)))
         if number == str(chat) and index.isascii() and index.isdigit() and int(index[:16]) > 0:
             return Selector(number=min(int(index[:16]), LARGEST))
         raise _bad(answer, "UNKNOWN_MSGID", "There is no such message in this chat", text)

@@ -13,7 +13,6 @@ from services.edge.dialects.irc.messages import REPLY_TAGS, replied_index
 from services.edge.dialects.irc.names import User, is_channel, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
 from services.edge.dialects.irc.users import NO_NICK
-from shared.clock import utc_time
 from shared.contract.ephemeral import Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
@@ -52,10 +51,10 @@ def _recalled(session: IrcSession, change: MessageChange, by: User) -> Lines:
 
 
 def _reacted(session: IrcSession, change: MessageChange, by: User) -> Lines:
-    tags = {"time": utc_time(change.time)} if session.has("server-time") else {}
-    tags |= dict.fromkeys(REPLY_TAGS, message_id(change.chat, change.index))
+    tags = dict.fromkeys(REPLY_TAGS, message_id(change.chat, change.index))
     tags[_REACT if change.on else _UNREACT] = change.emoji
-    return [encode_line("TAGMSG", _target(session, change.chat, by.account), source=by.mask, tags=tags)]
+    line = encode_line("TAGMSG", _target(session, change.chat, by.account), source=by.mask, tags=tags)
+    return [session.happened(line, change.chat, change.time, change.rev)]
 
 
 def typing(session: IrcSession, event: Typing) -> Lines:

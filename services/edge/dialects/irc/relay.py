@@ -16,6 +16,7 @@ from shared.contract.ephemeral import TagsRelayed
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import ListMembers, MemberList
+from shared.contract.message import Changed
 from shared.contract.model import Role
 from shared.contract.session import ChatOpened, OpenPrivateChat
 
@@ -64,7 +65,14 @@ def _relay(session: IrcSession, target: str, wanted: _Relayed, answer: Answer) -
 
         def permitted() -> Lines:
             command, tags = _command(session, wanted, chat)
-            session.request(command, answer, lambda _: _echo(session, name, wanted, tags), failed)
+
+            def done(reply: object) -> Lines:
+                lines = _echo(session, name, wanted, tags)
+                if not isinstance(reply, Changed):
+                    return lines
+                return [session.happened(line, chat, reply.time, reply.rev) for line in lines]
+
+            session.request(command, answer, done, failed)
             return ()
 
         def found(own: MemberList) -> Lines:

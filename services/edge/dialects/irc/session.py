@@ -358,10 +358,11 @@ class IrcSession:
             return with_tag(line, "account", user.account_name)
         return line
 
-    def happened(self, line: bytes, chat: ChatId, time: int) -> bytes:
-        """A line about a group event, with the id that the event has in the history."""
+    def happened(self, line: bytes, chat: ChatId, time: int, rev: int = 0) -> bytes:
+        """A line about an event, with its id, which has the event's time in the history. `rev`: the number of a change
+        of a message, because several changes may have the same time."""
         if time and self.has("message-tags"):
-            line = with_tag(line, "msgid", f"{chat}-{HAPPENING}{time}")
+            line = with_tag(line, "msgid", f"{chat}-{HAPPENING}{time}" + (f".{rev}" if rev else ""))
         return with_tag(line, "time", utc_time(time)) if time and self.has("server-time") else line
 
     def numeric(self, numeric: str, *words: object, last: str | None = None) -> bytes:

@@ -38,7 +38,7 @@ def test_a_reaction_in_a_private_chat_is_shown_there(by: AccountId, target: str)
     connection.perform([request for push in pushes for request in push.requests])
     (line,) = connection.push(changed(by))
     assert line.endswith(f" TAGMSG {target}")
-    assert line.startswith("@+draft/reply=5-8;+reply=5-8;+draft/react=👍 ")
+    assert line.startswith("@msgid=5-@1724400000000.4;+draft/reply=5-8;+reply=5-8;+draft/react=👍 ")
 
 
 @pytest.mark.parametrize(
