@@ -47,3 +47,10 @@ def time_zone(name: str) -> ZoneInfo | None:
 def unix_ms_at(monotonic: float) -> int:
     """A time of the monotonic clock in Unix milliseconds, by the present wall clock."""
     return now_ms() + round((monotonic - time.monotonic()) * 1000)
+
+
+def until_next(seconds: float) -> float:
+    """The time until the next multiple of `seconds` on the clock of this machine. If all loops pause for such times,
+    their processes wake at the same moments, so an idle machine sleeps longer between."""
+    left = seconds - time.monotonic() % seconds
+    return left if left > seconds / 10 else left + seconds

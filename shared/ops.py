@@ -22,13 +22,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.addresses import host_name, is_address
+from shared.clock import until_next
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.dashboard.sampler import EventLoopMetrics
 from shared.errors import StartupError
 from shared.listening import listen
 from shared.settings.servers import OpsSettings
-from shared.tasks import Tasks
+from shared.tasks import Tasks, is_set_within
 from shared.telemetry import log
 from shared.version import VERSION
 
@@ -41,6 +42,12 @@ Check = Callable[[], Awaitable[None]]
 """Uses a dependency as the service does, and raises an exception if this fails."""
 
 Phase = Literal["starting", "serving", "draining"]
+
+_SEEN_SECONDS = 60.0
+"""For this time after the start and after a request, the panels count as seen."""
+_UNSEEN_SECONDS = 10.0
+"""The pause between two samples of panels that nobody sees, because a sample is a third of the work of an idle
+process."""
 
 
 class OpsServer:
@@ -65,6 +72,9 @@ class OpsServer:
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)
+        self._sampled = self._seen = time.monotonic()
+        """When the panels were last sampled, and when they were last requested."""
+        self._is_seen = asyncio.Event()
         self._page = PAGE.read_text(encoding="utf-8")
         self._policy = policy_of(self._page)
         self.phase: Phase = "serving"
@@ -98,8 +108,25 @@ class OpsServer:
 
     async def _sample_history(self) -> None:
         while True:
-            self._history.add(take_sample(self._dashboard, self._registry, time.time(), time.monotonic()))
-            await asyncio.sleep(PERIOD_SECONDS)
+            self._sample()
+            if time.monotonic() > self._seen + _SEEN_SECONDS:
+                self._is_seen.clear()
+                if not await is_set_within(self._is_seen, until_next(_UNSEEN_SECONDS)):
+                    continue
+            await asyncio.sleep(until_next(PERIOD_SECONDS))
+
+    def _sample(self) -> None:
+        self._sampled = time.monotonic()
+        self._history.add(take_sample(self._dashboard, self._registry, time.time(), self._sampled))
+
+    async def _panels(self) -> bytes:
+        """The panels up to now. They are sampled every two seconds as long as they are requested."""
+        wrong, degraded = await self.readiness(), await self._readiness.degradations()
+        self._seen = time.monotonic()
+        self._is_seen.set()
+        if self._seen > self._sampled + PERIOD_SECONDS:
+            self._sample()
+        return msgspec.json.encode(self._history.show(wrong, VERSION, degraded))
 
     async def readiness(self) -> dict[str, str]:
         """The error of each failed dependency by its name; empty if the process is ready."""
@@ -132,9 +159,7 @@ class OpsServer:
             case "/metrics":
                 return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4; charset=utf-8")
             case "/board":
-                wrong, degraded = await self.readiness(), await self._readiness.degradations()
-                shown = self._history.show(wrong, VERSION, degraded)
-                return Response(msgspec.json.encode(shown), media_type="application/json")
+                return Response(await self._panels(), media_type="application/json")
             case "/":
                 return HTMLResponse(self._page, headers={"Content-Security-Policy": self._policy})
         return PlainTextResponse("not found: try /, /healthz, /readyz or /metrics\n", 404)
@@ -220,7 +245,7 @@ class Readiness:
         """Update the metric, until it is cancelled."""
         while True:
             await asyncio.gather(self.failures(), self.degradations())
-            await asyncio.sleep(_INTERVAL_SECONDS)
+            await asyncio.sleep(until_next(_INTERVAL_SECONDS))
 
     async def close(self) -> None:
         await self._tasks.close()

@@ -11,6 +11,7 @@ from shared.dashboard.panels import Dashboard, Panel
 from shared.dashboard.sampler import Reading, between, read
 
 PERIOD_SECONDS = 2.0
+"""The time between two moments of a history."""
 _KEPT = 90
 
 Moment = dict[Panel, dict[str, float | None]]
@@ -74,12 +75,14 @@ class PanelHistory:
         self._moments: deque[tuple[float, Moment]] = deque(maxlen=_KEPT)
 
     def add(self, now: Sample) -> None:
-        """Adds a sample. Rates are measured since the previous sample."""
+        """Adds a sample. Rates are measured since the previous sample. If that was several periods ago, all moments
+        since then get the same numbers."""
         if self._last is not None:
             seconds = now.monotonic_seconds - self._last.monotonic_seconds
             past = self._last.readings
             moment = {row: between(row, past[row], new, seconds, now.unix_seconds) for row, new in now.readings.items()}
-            self._moments.append((now.unix_seconds, moment))
+            for periods in reversed(range(max(1, round(seconds / PERIOD_SECONDS)))):
+                self._moments.append((now.unix_seconds - periods * PERIOD_SECONDS, moment))
         self._last = now
 
     def show(self, wrong: dict[str, str], version: str = "", degraded: dict[str, str] | None = None) -> DashboardData:

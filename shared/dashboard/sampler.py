@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Gauge, Histogram, Metric
 from prometheus_client.samples import Sample
 
+from shared.clock import until_next
 from shared.dashboard.panels import Panel, PanelKind
 
 Reading = Mapping[str, float]
@@ -110,7 +111,8 @@ class EventLoopMetrics:
             self._tasks.set(len(asyncio.all_tasks()))
             used = time.process_time()
             for _ in range(samples):
-                due = time.monotonic() + 1 / samples
-                await asyncio.sleep(1 / samples)
+                pause = until_next(1 / samples)
+                due = time.monotonic() + pause
+                await asyncio.sleep(pause)
                 self._seconds.observe(max(0.0, time.monotonic() - due))
             samples = _BUSY_SAMPLES if time.process_time() - used > _BUSY_SECONDS else 1

@@ -89,7 +89,7 @@ class EdgeSettings(SettingsSection):
         2.0, ge=0, description="accounts checked for lost messages per second; 0: none"
     )
     audit_interval_seconds: float = Field(
-        300.0, ge=1, description="shortest time between two checks of one account for lost messages"
+        3600.0, ge=1, description="shortest time between two checks of one account for lost messages"
     )
     lease_seconds: float = Field(10.0, gt=1, description="an edge counts as dead after this time without a heartbeat")
 

@@ -11,6 +11,7 @@ from services.auth.metrics import AuthMetrics
 from services.auth.store import outbox
 from services.auth.store.outbox import OutboxEntry
 from shared.bus.client import Bus, pack
+from shared.clock import until_next
 from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.edge import EdgeEvent, Notify
 from shared.contract.errors import RequestError
@@ -124,4 +125,4 @@ async def announce_state(list_revocations: Callable[[ListRevocations], Awaitable
             await bus.publish(AUTH_STATE, pack(await list_revocations(_AFTER_ALL)))
         except (RequestError, nats.errors.Error) as error:
             _log.debug("state not announced", error=repr(error))
-        await asyncio.sleep(_INTERVAL_SECONDS)
+        await asyncio.sleep(until_next(_INTERVAL_SECONDS))

@@ -4,7 +4,7 @@ shutdown."""
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from math import ceil
@@ -24,10 +24,12 @@ from services.edge.gateway.handshake import WebOrigins, is_own_page
 from services.edge.rate_limit import TokenBucket, log_rate
 from services.edge.recording import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
+from shared.clock import until_next
 from shared.telemetry import log
 
 _log = log(__name__)
 _TICK_SECONDS = 0.5
+_TICKS_PER_COUNT = 4
 _EMPTY_SECONDS = 5.0
 """The pause between two updates of the gauges while there is no connection."""
 _PART_CONNECTIONS = 400
@@ -51,12 +53,13 @@ class ConnectionCounts:
         self.by_dialect = Counter[str]()
         self.undecided = self.tcp = 0
 
-    def add(self, connection: Connection) -> None:
-        if connection.dialect is None:
-            self.undecided += 1
-        else:
-            self.by_dialect[connection.dialect.name] += 1
-        self.tcp += not connection.info.binary
+    def add(self, clients: Iterable[Client]) -> None:
+        for connection in [client.connection for client in clients]:
+            if connection.dialect is None:
+                self.undecided += 1
+            else:
+                self.by_dialect[connection.dialect.name] += 1
+            self.tcp += not connection.info.binary
 
 
 class ConnectionRegistry:
@@ -156,30 +159,34 @@ class ConnectionRegistry:
             self._occupied.clear()
 
     async def run(self) -> None:
-        """Run the timers of all connections twice a second, and update the gauges."""
-        while True:
+        """Run the timers of all connections twice a second, and update the gauges every two seconds."""
+        for tick in count():
             clients, counts = list(self.clients.values()), ConnectionCounts()
+            is_counted = tick % _TICKS_PER_COUNT == 0
             parts = max(1, ceil(len(clients) / _PART_CONNECTIONS))
             pings = ceil(confirms_per_tick(len(clients), _TICK_SECONDS, self._context.settings.edge) / parts)
             size = max(1, ceil(len(clients) / parts))
             for start in range(0, len(clients), size):
                 if start:
-                    await asyncio.sleep(_TICK_SECONDS / parts)
-                self._tick(clients[start : start + size], pings, counts)
-            self._update_gauges(counts)
-            await asyncio.sleep(_TICK_SECONDS / parts)
+                    await asyncio.sleep(until_next(_TICK_SECONDS / parts))
+                part = clients[start : start + size]
+                self._tick(part, pings)
+                if is_counted:
+                    counts.add(part)
+            if is_counted or not clients:
+                self._update_gauges(counts)
+            await asyncio.sleep(until_next(_TICK_SECONDS / parts))
             if not clients:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_EMPTY_SECONDS):
                         await self._occupied.wait()
 
-    def _tick(self, clients: Sequence[Client], pings: int, counts: ConnectionCounts) -> None:
+    def _tick(self, clients: Sequence[Client], pings: int) -> None:
         """Run the timers of these connections. `pings`: the most connections to ping now for a delivery
         confirmation."""
         now = self._context.clock()
         for client in clients:
             pings -= client.on_timer(now, may_confirm=pings > 0)
-            counts.add(client.connection)
 
     def _update_gauges(self, counts: ConnectionCounts) -> None:
         metrics = self._context.metrics

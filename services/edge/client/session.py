@@ -179,6 +179,11 @@ class LoginSession:
             self._uploads = UploadSlots(self._services.transfers.media)
         return self._uploads
 
+    @property
+    def has_uploads(self) -> bool:
+        """Whether an upload is unfinished."""
+        return bool(self._uploads)
+
     def abandoned_uploads(self, now: float, seconds: float) -> list[Request]:
         """The StartUpload requests whose uploads have been idle for more than `seconds`."""
         return self._uploads.abandoned(now, seconds) if self._uploads is not None else []

@@ -34,6 +34,9 @@ class UploadSlots:
         self._media = media
         self._open: dict[int, _PartialUpload] = {}
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     async def start(self, request: Request, account: AccountId, now: float) -> None:
         """Begin an upload. Raises RequestError."""
         command = request.command

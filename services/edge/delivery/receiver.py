@@ -12,7 +12,7 @@ from services.edge.delivery.resync import Resync
 from services.edge.journal import MessageJournal
 from services.edge.upstream.attempt import Leaders
 from shared.bus.client import Bus
-from shared.clock import steady_ms
+from shared.clock import steady_ms, until_next
 from shared.contract import subjects
 from shared.contract.edge import ChangeDelivery, DeliveryBatch, Heartbeat
 from shared.contract.ids import NodeId
@@ -81,7 +81,7 @@ class DeliveryReceiver:
     async def run(self) -> None:
         """Detect losses that are not visible in a delivery batch."""
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(until_next(_TICK_SECONDS))
             self.on_timer(_now())
 
     def on_timer(self, now: float) -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.presence.local_accounts import LocalAccounts, Recipient
 from shared.bus.client import Bus
+from shared.clock import until_next
 from shared.contract.contacts import FindWatchable
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import ErrorCode, RequestError
@@ -180,7 +181,7 @@ class PresenceWatch:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(_PERIOD_SECONDS)
+            await asyncio.sleep(until_next(_PERIOD_SECONDS))
             try:
                 await self.poll()
             except RedisError as error:

@@ -12,6 +12,7 @@ from itertools import islice
 from services.edge.ephemeral.events import Publish
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
+from shared.clock import until_next
 from shared.contract.ephemeral import ChatRead, ReadPlace, ReadsAnnounced, ReadsWanted
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -61,7 +62,7 @@ class ReadEvents:
         while True:
             if self._accounts.ephemeral_connections:
                 await self._publish(ReadsWanted(self._node))
-            await asyncio.sleep(_WANTED_EVERY_SECONDS)
+            await asyncio.sleep(until_next(_WANTED_EVERY_SECONDS))
 
     def committed(self, places: Iterable[ReadPlace]) -> None:
         """Announce reads. The connection that has read a place is not notified of it. Index 0 means that the chat is

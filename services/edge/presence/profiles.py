@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
+from shared.clock import until_next
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Profile, ProfileSummary
@@ -58,7 +59,7 @@ def coalesced_profiles(bus: Bus, seconds: float) -> RequestCoalescer[AccountId, 
 async def refresh_loop(bus: Bus, accounts: LocalAccounts) -> None:
     """Refresh the summaries that may be outdated, every few seconds."""
     while True:
-        await asyncio.sleep(_REFRESH_SECONDS)
+        await asyncio.sleep(until_next(_REFRESH_SECONDS))
         stale, accounts.stale_profiles = accounts.stale_profiles, set()
         before = {account: local.summary for account in stale if (local := accounts.get(account))}
         try:

@@ -23,7 +23,7 @@ from services.message.domain import MESSAGE_OVERHEAD_BYTES, CommittedMessage
 from services.message.metrics import MessageMetrics
 from services.message.service.member_list import ChatMembers
 from services.message.service.ports import DeliveryPlan, PresenceLookup
-from shared.clock import now_ms
+from shared.clock import now_ms, until_next
 from shared.contract import subjects
 from shared.contract.edge import RECENT_JOINS, ChangeDelivery, Delivery, DeliveryBatch, Heartbeat, RecentJoins
 from shared.contract.errors import Failure
@@ -400,7 +400,7 @@ class Fanout:
         """Send heartbeats until cancelled."""
         while True:
             await self._beat()
-            await asyncio.gather(self._check_presence(), asyncio.sleep(_HEARTBEAT_SECONDS))
+            await asyncio.gather(self._check_presence(), asyncio.sleep(until_next(_HEARTBEAT_SECONDS)))
 
     async def _check_presence(self) -> None:
         """Announces a loss when Redis has lost its data or fallen back to older data. Messages since then may not have

@@ -14,6 +14,7 @@ import msgspec
 
 from services.message.metrics import MessageMetrics
 from shared.bus.client import Bus
+from shared.clock import until_next
 from shared.contract.edge import Heartbeat
 from shared.contract.ids import ChatId
 from shared.partitions import STOPPING, LiveReplicas
@@ -153,7 +154,7 @@ class Withdrawal:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(_INTERVAL_SECONDS)
+            await asyncio.sleep(until_next(_INTERVAL_SECONDS))
             if not self._leadership.withdrawn and not self._leadership.has_others():
                 continue  # each check costs a transaction and a probe that NATS stores
             error = (await self._failures()).get("database", "")

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from services.message.metrics import MessageMetrics
 from services.message.service.member_list import ChatMembers
+from shared.clock import until_next
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.session import ChangeTimes, GetMembership, Membership, MembershipVersions
@@ -216,7 +217,7 @@ class AnnouncementReceiver:
     async def run(self) -> None:
         """Checks until cancelled whether heartbeats are missing."""
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(until_next(_TICK_SECONDS))
             self.on_timer()
 
     def on_timer(self) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from services.search.index.directory import IndexDirectory
 from services.search.index.message_index import IndexInUse, MessageIndex
 from services.search.metrics import SearchMetrics
-from shared.clock import now_ms
+from shared.clock import now_ms, until_next
 from shared.contract.errors import RequestError
 from shared.contract.following import (
     ANNOUNCE_SECONDS,
@@ -189,7 +189,7 @@ class Follower:
     async def watch(self) -> None:
         """Notices until it is cancelled that replicas are silent. Their last messages may not be announced."""
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
+            await asyncio.sleep(until_next(_WATCH_SECONDS))
             for replica, heard in self._heard.items():
                 if heard.until != UNLIMITED and self._clock() - heard.at > _SILENT_MS:
                     self.doubt(heard.until)

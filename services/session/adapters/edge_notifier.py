@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import Notification
 from shared.bus.client import Bus, pack
+from shared.clock import until_next
 from shared.contract.edge import (
     ChatCreated,
     ChatModesChanged,
@@ -88,7 +89,7 @@ class EdgeNotifier:
         """Send heartbeats to the replicas of the message service until cancelled."""
         while True:
             await self._beat()
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            await asyncio.sleep(until_next(_HEARTBEAT_SECONDS))
 
     async def announce_shutdown(self) -> None:
         """Announce to the replicas of the message service that this process ends, unless some of its versions are not

@@ -1,6 +1,7 @@
 """The operations port."""
 
 import asyncio
+import json
 import platform
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -8,8 +9,9 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+import shared.ops
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
 from shared.ops import OpsServer, Phase, is_own_host
@@ -97,6 +99,43 @@ async def test_the_dashboard_names_its_service_and_its_errors() -> None:
         status, text = await get(ops, "/board")
         assert status == 200
         assert text.startswith('{"service":"tested","name":"","wrong":{"nats":"ConnectionError: refused"},"moments":[')
+
+
+def sampled_registry() -> tuple[CollectorRegistry, asyncio.Queue[None]]:
+    """A registry, and a queue that gets an item at each sample."""
+    registry, sampled = CollectorRegistry(), asyncio.Queue[None]()
+
+    def sample() -> float:
+        sampled.put_nowait(None)
+        return 0.0
+
+    Gauge("looks", "Looks", registry=registry).set_function(sample)
+    return registry, sampled
+
+
+@pytest.mark.parametrize(("seen_seconds", "pause", "unseen_pause"), [(1000.0, 0.01, 1000.0), (-1.0, 1000.0, 0.01)])
+async def test_panels_that_nobody_sees_are_sampled_less_often(
+    seen_seconds: float, pause: float, unseen_pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared.ops, "_SEEN_SECONDS", seen_seconds)
+    monkeypatch.setattr(shared.ops, "PERIOD_SECONDS", pause)
+    monkeypatch.setattr(shared.ops, "_UNSEEN_SECONDS", unseen_pause)
+    registry, sampled = sampled_registry()
+    async with serving({}, registry):
+        for _ in range(3):
+            await sampled.get()
+
+
+async def test_a_request_for_the_panels_samples_them_at_once_and_then_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared.ops, "_SEEN_SECONDS", -1.0)
+    monkeypatch.setattr(shared.ops, "PERIOD_SECONDS", 1e-6)
+    monkeypatch.setattr(shared.ops, "_UNSEEN_SECONDS", 1000.0)
+    registry, sampled = sampled_registry()
+    async with serving({}, registry) as ops:
+        await sampled.get()
+        assert len(json.loads((await get(ops, "/board"))[1])["moments"]) == 1
+        for _ in ("in the request", "after it"):
+            await sampled.get()
 
 
 async def test_the_page_may_only_read_the_dashboard() -> None:

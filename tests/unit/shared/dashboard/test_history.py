@@ -18,14 +18,14 @@ def test_every_moment_after_the_first_look_has_its_number() -> None:
     assert history.show({}).moments == []
     counter.labels("yes").inc(4)
     history.add(take_sample(dashboard, registry, 1002.0, 12.0))
-    counter.labels("no").inc(1)
-    history.add(take_sample(dashboard, registry, 1006.0, 16.0))
+    counter.labels("no").inc(1.5)
+    history.add(take_sample(dashboard, registry, 1008.0, 18.0))
     shown = msgspec.json.decode(msgspec.json.encode(history.show({"nats": "away"})), type=DashboardData)
     assert (shown.service, shown.name, shown.wrong) == ("talk", "talk-1", {"nats": "away"})
-    assert shown.moments == [1002.0, 1006.0]
+    assert shown.moments == [1002.0, 1004.0, 1006.0, 1008.0]
     (row,) = shown.groups[0].rows
     assert (row.title, row.help, row.unit) == ("Said", "What was said", "/s")
-    assert row.series == {"yes": [2.0, 0.0], "no": [None, 0.25]}
+    assert row.series == {"yes": [2.0, 0.0, 0.0, 0.0], "no": [None, 0.25, 0.25, 0.25]}
 
 
 def test_only_the_last_minutes_are_kept() -> None:
@@ -45,5 +45,5 @@ def test_numbers_are_as_short_as_can_be_seen() -> None:
     history = PanelHistory(DASHBOARD)
     history.add(take_sample(DASHBOARD, registry, 0, 0))
     counter.inc(10)
-    history.add(take_sample(DASHBOARD, registry, 3, 3))
-    assert history.show({}).groups[0].rows[0].series == {"": [3.333]}
+    history.add(take_sample(DASHBOARD, registry, 2.7, 2.7))
+    assert history.show({}).groups[0].rows[0].series == {"": [3.704]}

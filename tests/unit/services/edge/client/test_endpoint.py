@@ -11,6 +11,7 @@ from shared.contract.session import GetAccount
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
+from tests.unit.services.edge.json_dialect import frame
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,26 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
     await alive.socket.until(lambda: alive.socket.pings > 2)
     # Nothing reads from a paused client, so its third pong may still be among the unread bytes.
     assert [device.socket.ended for device in (alive, paused)] == [False, False]
+
+
+async def test_a_push_and_a_frame_start_the_time_limits_of_a_connection_at_rest(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(ping_interval_seconds=1000.0, confirm_interval_seconds=100.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+
+    def run_timer(seconds: float) -> bool:
+        return alice.client.on_timer(edge.context.clock() + seconds, may_confirm=True)
+
+    assert [run_timer(0.0), run_timer(999.0)] == [False, False]
+    await cluster.message.send_texts(7, 2, "news")
+    await alice.until_texts(7, "news")
+    assert run_timer(101.0)
+    await alice.request(do="status")
+    assert not run_timer(102.0)
+    alice.client.frame_received(frame(do="start", number=5, chat=7))
+    await alice.request(do="status")
+    run_timer(103.0)
+    assert {"re": None, "error": "invalid"} in alice.seen, "the upload has been idle for a minute"
 
 
 async def test_a_client_with_too_much_queued_is_not_read(cluster: EdgeCluster) -> None:
