@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-import idna
-
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -82,6 +80,8 @@ def _is_needed(name: str, at: int) -> bool:
 
 
 def _is_valid_by_idna(name: str, at: int) -> bool:
+    import idna  # imported here, because few names need its tables, which take 0.6 MiB
+
     try:
         return idna.valid_contextj(name, at)
     except ValueError:  # Unicode has not assigned this character

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.request_nonce import request_content, request_nonce
+from shared.sql import insert
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -53,8 +53,9 @@ def once(
     def run(connection: sa.Connection, *args: *Ts) -> T:
         """Inserts the row before the step, so that another attempt at the same time waits for the end of this one. If
         the step raises an exception, the row is rolled back."""
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        claim = dialect.insert(table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
+        claim = (
+            insert(connection, table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
+        )
         if connection.execute(claim.returning(table.c.nonce)).one_or_none() is None:
             first: T = _read(connection, table, kinds, attempt)
             return first

@@ -6,8 +6,6 @@ Data and rules: docs/adr/0057-identifiers-have-one-canonical-form.md.
 import re
 import unicodedata
 
-import idna
-
 from shared.names import fold, is_valid_name, name_key, without_joiners
 
 EMAIL_CHARACTERS = 254
@@ -49,8 +47,12 @@ def email_key(email: str) -> str:
 
 
 def _unicode_label(label: str) -> str:
+    if not label.startswith(_PUNYCODE):
+        return label
+    import idna  # imported here, because its tables take 0.6 MiB
+
     try:
-        return fold(idna.decode(label)) if label.startswith(_PUNYCODE) else label
+        return fold(idna.decode(label))
     except UnicodeError:
         return label
 

@@ -7,6 +7,7 @@ from sqlmodel import Field, SQLModel
 from shared.database import health_table
 from shared.identity import installation_table
 from shared.run_once import request_table
+from shared.sql import partial_index
 
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite assigns numbers only to an INTEGER PRIMARY KEY. In SQLite, such a column has 64 bits."""
@@ -27,11 +28,11 @@ class AccountRow(AuthBase, table=True):
 
     __tablename__ = "accounts"
     __table_args__ = (
-        sa.Index("accounts_deleted", "id", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
+        partial_index("accounts_deleted", "id", where=_IS_DELETED),
         sa.Index("accounts_names", "username_key", "username_twin", unique=True),
         sa.Index("accounts_looks", "username_look", "username_twin", unique=True),
-        sa.Index("accounts_names_twins", "username_key", sqlite_where=IS_TWIN, postgresql_where=IS_TWIN),
-        sa.Index("accounts_guests", "guest_seen", sqlite_where=IS_GUEST, postgresql_where=IS_GUEST),
+        partial_index("accounts_names_twins", "username_key", where=IS_TWIN),
+        partial_index("accounts_guests", "guest_seen", where=IS_GUEST),
         {"sqlite_autoincrement": True},
     )
 

@@ -4,12 +4,12 @@ the client has seen."""
 from collections.abc import Iterable
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.message.tables import drafts
 from shared.contract.drafts import PREVIEW_CHARACTERS, DraftPreview, DraftSaved, SavedDraft, SaveDraft, preview
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Draft
+from shared.sql import insert
 
 _FIELDS = drafts.c.rev, drafts.c.text, drafts.c.reply_to
 _BEGINNING = sa.func.substr(drafts.c.text, 1, PREVIEW_CHARACTERS + 1)
@@ -48,8 +48,7 @@ def _replace(connection: sa.Connection, request: SaveDraft, rev: int) -> bool:
         return connection.execute(sa.delete(drafts).where(expected)).rowcount == 1
     if request.base:
         return connection.execute(sa.update(drafts).where(expected).values(values)).rowcount == 1
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = dialect.insert(drafts).values(account_id=request.actor, chat_id=request.chat, **values)
+    new = insert(connection, drafts).values(account_id=request.actor, chat_id=request.chat, **values)
     return connection.execute(new.on_conflict_do_nothing().returning(drafts.c.rev)).one_or_none() is not None
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.message.domain import Cursor, IndexRange, merge_delivered, message_size, read_up_to, reader
 from services.message.store.devices import present, remove_all
@@ -18,6 +17,7 @@ from shared.contract.following import ChatNews, HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import DevicePosition, ReadRange
 from shared.contract.model import Message
+from shared.sql import insert
 
 # The functions below find the data that the search service indexes: the positions of all chats, and the messages after
 # given positions.
@@ -224,8 +224,9 @@ def _of_devices(connection: sa.Connection, positions: Sequence[DevicePosition]) 
 
 def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, index: int) -> None:
     """Marks the messages from `index` on as unread. A repetition changes nothing."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = dialect.insert(cursors).values(account_id=account, chat_id=chat, read_index=0, above="[]", unread_from=index)
+    new = insert(connection, cursors).values(
+        account_id=account, chat_id=chat, read_index=0, above="[]", unread_from=index
+    )
     key = [cursors.c.account_id, cursors.c.chat_id]
     connection.execute(new.on_conflict_do_update(index_elements=key, set_={"unread_from": index}))
 

@@ -8,12 +8,13 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.domain import check_count
 from services.session.store import masks
-from services.session.store.sql import CHAT, LockedGroup, chat_of, insert
+from services.session.store.sql import CHAT, LockedGroup, chat_of
 from services.session.tables import chat as chats
 from services.session.tables import invitation
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat
+from shared.sql import insert
 
 _MOST = 1_000
 """The most invitations of one group."""

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from services.session.domain import ALWAYS, check_count
-from services.session.store.sql import insert
 from services.session.tables import ban, silence
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import Ban, BanMember, SilenceMember
 from shared.settings.limits import GroupLimits
+from shared.sql import insert
 
 
 def store_ban(connection: sa.Connection, request: BanMember, limits: GroupLimits, now: int) -> None:

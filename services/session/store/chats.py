@@ -33,7 +33,6 @@ from services.session.store.sql import (
     LockedGroup,
     chat_of,
     handle_taken,
-    insert,
     later,
     lock_active,
     members_of,
@@ -55,6 +54,7 @@ from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import ChangeTimes, ChatEntry, ChatList, CreateChat, GetMembership, Member, Membership
 from shared.setting_types import Language
 from shared.settings.limits import GroupLimits
+from shared.sql import insert
 
 _INT64_MAX = 2**63 - 1
 FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(

@@ -21,7 +21,6 @@ from services.session.store.sql import (
     LockedGroup,
     admins_of,
     chat_of,
-    insert,
     lock_active,
     members_of,
     parse_int,
@@ -49,6 +48,7 @@ from shared.contract.metadata import (
 from shared.contract.model import ChatKind, JoinPolicy, Profile, Role
 from shared.contract.session import Member
 from shared.irc_names import full_mask, irc_names
+from shared.sql import insert
 
 _FLAGS = frozenset("ntsC")
 _MOST_LIMIT = 2**31 - 1

@@ -24,7 +24,6 @@ from services.session.store.sql import (
     IS_MEMBER,
     LockedGroup,
     admins_of,
-    insert,
     later,
     lock_active,
     members_of,
@@ -42,6 +41,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AddMember, AddMembers, AnswerMembership, RequestMembership
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.settings.limits import GroupLimits
+from shared.sql import insert
 
 
 class StartedJoin(NamedTuple):

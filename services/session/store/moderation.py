@@ -22,7 +22,7 @@ from services.session.store.memberships import (
     lock_managed_group,
     role_in,
 )
-from services.session.store.sql import IS_MEMBER, insert, later, lock_active, members_of, require_active, role_of, touch
+from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, require_active, role_of, touch
 from services.session.tables import chat, member, report
 from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.edge import MembershipAnswered
@@ -32,6 +32,7 @@ from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, S
 from shared.contract.model import JoinPolicy, Message, Role
 from shared.contract.session import Member
 from shared.settings.limits import GroupLimits
+from shared.sql import insert
 
 
 class BannedMember(NamedTuple):

@@ -3,11 +3,12 @@
 import sqlalchemy as sa
 from msgspec import UNSET, structs
 
-from services.session.store.sql import insert, require_active
+from services.session.store.sql import require_active
 from services.session.tables import own_settings
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.own_settings import OwnSettings, SetOwnSettings
+from shared.sql import insert
 
 _FIELDS = OwnSettings.__struct_fields__
 

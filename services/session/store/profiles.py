@@ -6,13 +6,14 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session.domain import DELETED_NICKNAME, LOBBY, ascii_lower
-from services.session.store.sql import HAS_NICK, insert, next_change_time, taken_as
+from services.session.store.sql import HAS_NICK, next_change_time, taken_as
 from services.session.tables import ascii_lower as folded
 from services.session.tables import member, profile
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Profile, ProfileSummary, Role
 from shared.contract.session import EnsureProfile
+from shared.sql import insert
 
 # The statements are built once, because they run at every login.
 _PROFILE = sa.select(profile).where(profile.c.id == sa.bindparam("account"))

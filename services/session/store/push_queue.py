@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY
 from services.session.push_rules import LIFETIME_MS, ChatNature, Notified
-from services.session.store.sql import IS_MEMBER, SLICE, insert, slices
+from services.session.store.sql import IS_MEMBER, SLICE, slices
 from services.session.store.subscriptions import lock_devices
 from services.session.tables import block, chat, member, own_settings
 from services.session.tables.push import push_chat, push_notification, push_subscription
@@ -20,6 +20,7 @@ from shared.contract.model import ChatKind
 from shared.contract.own_settings import OwnSettings
 from shared.contract.push import MAIL
 from shared.contract.session import MemberSettings
+from shared.sql import insert
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from services.session.domain import WEBHOOK, account_not_found
@@ -62,11 +61,6 @@ def parse_pair(key: str | None) -> MemberPair | None:
 
 def pair_key(pair: MemberPair) -> str:
     return f"{pair[0]}:{pair[1]}"
-
-
-def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT of this database's dialect, which supports ON CONFLICT."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def next_change_time(now: int) -> sa.ColumnElement[int]:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.store.sql import insert, lock_active, require_active
+from services.session.store.sql import lock_active, require_active
 from services.session.tables.push import push_removed, push_subscription
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.push import IRC, MAIL, Subscribe, SubscriptionView
+from shared.sql import insert
 
 _ROW, _REMOVED = push_subscription.c, push_removed.c
 MAIL_ORIGIN = "mailto:"

@@ -19,6 +19,7 @@ from shared.contract.model import Role
 from shared.database import health_table
 from shared.identity import installation_table
 from shared.run_once import request_table
+from shared.sql import partial_index
 
 _IS_MEMBER = sa.text(f"role > {Role.LEFT:d}")
 _IS_ADMIN = sa.text(f"role > {Role.MEMBER:d}")
@@ -49,7 +50,7 @@ def _unique_name(index: str, column: str) -> sa.Index:
     are not in the index."""
     named = sa.text(f"{column} <> ''")
     folded = ascii_lower(sa.literal_column(column))
-    return sa.Index(index, folded, unique=True, sqlite_where=named, postgresql_where=named)
+    return partial_index(index, folded, unique=True, where=named)
 
 
 class ProfileRow(SessionBase, table=True):
@@ -139,10 +140,10 @@ class MemberRow(SessionBase, table=True):
     __table_args__ = (
         sa.Index("member_account", "account", "chat"),
         sa.Index("member_change", "chat", "version", "account"),
-        sa.Index("member_seat", "chat", "seat", sqlite_where=_IS_MEMBER, postgresql_where=_IS_MEMBER),
-        sa.Index("member_host", "chat", "seat", sqlite_where=_IS_ADMIN, postgresql_where=_IS_ADMIN),
-        sa.Index("member_joining", "account", sqlite_where=_IS_JOINING, postgresql_where=_IS_JOINING),
-        sa.Index("member_speaker", "chat", sqlite_where=_SPEAKS, postgresql_where=_SPEAKS),
+        partial_index("member_seat", "chat", "seat", where=_IS_MEMBER),
+        partial_index("member_host", "chat", "seat", where=_IS_ADMIN),
+        partial_index("member_joining", "account", where=_IS_JOINING),
+        partial_index("member_speaker", "chat", where=_SPEAKS),
         {"sqlite_with_rowid": False},
     )
 

@@ -5,6 +5,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from shared.sql import partial_index
+
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _IS_DUE = sa.text("due IS NOT NULL")
 _IS_WAITING = sa.text("waiting > 0")
@@ -64,7 +66,7 @@ class PushChatRow(SessionBase, table=True):
     due: int | None = Field(sa_type=sa.BigInteger)
 
     __table_args__ = (
-        sa.Index("push_chat_due", "due", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE), {"sqlite_with_rowid": False},
+        partial_index("push_chat_due", "due", where=_IS_DUE), {"sqlite_with_rowid": False},
     )  # fmt: skip
 
 
@@ -101,7 +103,7 @@ class PushNotificationRow(SessionBase, table=True):
     urgent: bool
 
     __table_args__ = (
-        sa.Index("push_notification_waiting", "subscription", sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING),
+        partial_index("push_notification_waiting", "subscription", where=_IS_WAITING),
         {"sqlite_with_rowid": False},
     )
 
