@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from prometheus_client import Counter
 
 from shared.bus.streams import ACK_WAIT_SECONDS
+from shared.clock import until_next
 from shared.contract.subjects import STREAM, Topic, durable
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_id_of
@@ -120,7 +121,7 @@ class DurableWorker(Generic[Q]):
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
         try:
-            message = (await subscription.fetch(1, timeout=_FETCH_SECONDS))[0]
+            message = (await subscription.fetch(1, timeout=until_next(_FETCH_SECONDS)))[0]
         except nats.errors.TimeoutError:
             message = None
         except nats.errors.Error as error:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from local.installation import Server
 from local.settings_table import show
 from services.auth import store as auth_store
-from services.auth.adapters import mailer
+from services.auth.adapters import mail_transport
 from services.cli.databases import check_together
 from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok
@@ -143,7 +143,7 @@ def _clock(server: str, there: float, before: float, after: float) -> Finding:
 async def mail_server(settings: MailSettings) -> list[Finding]:
     where = f"{settings.smtp_host}:{settings.smtp_port}"
     try:
-        await asyncio.to_thread(mailer.check, settings)
+        await asyncio.to_thread(mail_transport.check, settings)
     except (OSError, smtplib.SMTPException) as error:
         reason = f"{type(error).__name__} {getattr(error, 'smtp_code', '') or getattr(error, 'strerror', '') or ''}"
         return [failed("mail", f"{where} does not accept mail ({reason.strip()})", "start it, or set mail.smtp_…")]
