@@ -3,12 +3,12 @@
 from collections.abc import Collection
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.message.domain import reader
 from services.message.tables import cursors, devices
 from shared.contract.ids import AccountId, DeviceId
 from shared.contract.message import MAX_DEVICES, OpenDevice
+from shared.sql import insert
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _BEGIN = sa.text("""
@@ -29,8 +29,7 @@ def open_device(connection: sa.Connection, request: OpenDevice, now: int) -> Dev
 
 def _add(connection: sa.Connection, request: OpenDevice, now: int) -> DeviceId:
     account = request.account
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = dialect.insert(devices).values(account_id=account, name=request.name, used=now)
+    new = insert(connection, devices).values(account_id=account, name=request.name, used=now)
     added = new.on_conflict_do_update(index_elements=["account_id", "name"], set_={"used": now})
     device = DeviceId(connection.execute(added.returning(devices.c.id)).scalar_one())
     connection.execute(_BEGIN, {"reader": reader(account, device), "account": account})
