@@ -1,8 +1,9 @@
 """Measures what an IRC channel with many members costs: `python -m tests.irc.channel`.
 
 There are measurements of a login, of NAMES and WHO by one client, and of joins and messages that all connected members
-see. They also show how long a user outside the channel waits for PONG meanwhile. All clients are on one edge. The user
-outside has its own process, because in this one it would wait for the other clients.
+see. They also show how long a user outside the channel waits for PONG meanwhile, and how long another one waits on a
+second edge. This one has no other clients, so it shows what the machine alone delays. Each user outside has its own
+process, because in this one it would wait for the other clients.
 """
 
 import argparse
@@ -81,29 +82,35 @@ class ChannelClient(NullListener):
 
 
 class BusyEdge:
-    """Measures the CPU time of the edge, and how long a user outside the channel waits for PONG."""
+    """Measures the CPU time of the edges, and how long users outside the channel wait for PONG.
 
-    def __init__(self, target: MeasuredSystem, outsider: asyncio.StreamReader) -> None:
+    The first user is on the edge of the channel's clients, the second one on the other edge.
+    """
+
+    def __init__(self, target: MeasuredSystem, outsiders: Sequence[asyncio.StreamReader]) -> None:
         self._target = target
-        self._outsider = outsider
+        self._outsiders = outsiders
 
     async def during(self, name: str, steps: Sequence[Awaitable[float]]) -> str:
         """Carries out these steps one after the other. Returns a line of text about the measurements."""
-        waits: list[float] = []
-        reading = asyncio.create_task(self._read(waits))
+        waits: list[list[float]] = [[] for _ in self._outsiders]
+        reading = [asyncio.create_task(_read(*each)) for each in zip(self._outsiders, waits, strict=True)]
         before = self._used()
         times = [await step for step in steps]
         spent = (self._used() - before) * 1000 / len(times)
-        reading.cancel()
-        await asyncio.wait((reading,))
-        return f"{name}: {percentiles(times)}; {spent:.0f} ms of the edge each; PONG {percentiles(waits)}"
-
-    async def _read(self, waits: list[float]) -> None:
-        while line := await self._outsider.readline():
-            waits.append(float(line))
+        for each in reading:
+            each.cancel()
+        await asyncio.wait(reading)
+        pongs = "; on the other edge ".join(map(percentiles, waits))
+        return f"{name}: {percentiles(times)}; {spent:.0f} ms of the edge each; PONG {pongs}"
 
     def _used(self) -> float:
         return sum(seconds for name, seconds in self._target.cpu().items() if name.startswith("edge"))
+
+
+async def _read(outsider: asyncio.StreamReader, waits: list[float]) -> None:
+    while line := await outsider.readline():
+        waits.append(float(line))
 
 
 async def ping(edge: str, token: str) -> None:
@@ -135,14 +142,14 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
     assert target.installation is not None
     edge, seeder = target.edges[0], await asyncio.to_thread(Seeder, target.installation)
     members = await asyncio.to_thread(seeder.accounts, plan.members)
-    others = seeder.users(await asyncio.to_thread(seeder.accounts, plan.repeated + 1))
+    others = seeder.users(await asyncio.to_thread(seeder.accounts, plan.repeated + 2))
     [chat] = made = await asyncio.to_thread(seeder.chats, members, plan.members)
     await seeder.publish(made)
     accounts = seeder.users(members[: plan.connected + plan.repeated])
     owner = await connect(edge, NATIVE, NullListener())
     await owner.request(NATIVE.login(seeder.users(members[:1])[0]))
     await owner.request(NATIVE.call("set_chat", {"chat": chat, "join_policy": "open"}))
-    outsider, *others = others
+    outsider, elsewhere, *others = others
     clients, newcomers = list(map(ChannelClient, accounts)), list(map(ChannelClient, others))
     late, clients = clients[plan.connected :], clients[: plan.connected]
     slots, channel = asyncio.Semaphore(_AT_ONCE), f"#x~{chat}".encode()
@@ -175,13 +182,13 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
         ],
         "a join seen by all": [seen(b"JOIN " + channel, newcomer, b" JOIN ") for newcomer in newcomers],
     }
-    async with outside(edge, outsider) as pongs:
-        busy = BusyEdge(target, pongs)
+    async with outside(edge, outsider) as pongs, outside(target.edges[1], elsewhere) as others_pongs:
+        busy = BusyEdge(target, (pongs, others_pongs))
         return [*lines, *[await busy.during(name, each) for name, each in steps.items()]]
 
 
 async def _main(plan: ChannelPlan, settings: Sequence[str]) -> None:
-    async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
+    async with own_system(SystemSize(2), ["limits.rates=false", *settings], lambda _: None) as target:
         lines = await measure(target, plan)
     sys.stdout.write("\n".join([machine(), f"{plan.members:,} members, {plan.connected:,} connected", *lines]) + "\n")
 

@@ -105,7 +105,7 @@ async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> N
         await cluster.message.send_texts(7, 2, "news")
         await peer.receive()
         await until(lambda: cluster.backend.undelivered(1, 7) == [])
-        assert edge.context.metrics.tcp._value.get() == 1
+        await until(lambda: edge.context.metrics.tcp._value.get() == 1)
 
 
 async def test_pacing_delays_messages(cluster: EdgeCluster) -> None:
