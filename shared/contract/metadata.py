@@ -19,6 +19,11 @@ MOST_BYTES = 300
 """The most bytes of a value."""
 
 
+def profile_values(nick: str, nickname: str, avatar: str) -> dict[str, str]:
+    """The values of PROFILE_KEYS, empty where there is none."""
+    return {DISPLAY_NAME: "" if nickname == nick else nickname, AVATAR: avatar}
+
+
 class MetadataValue(msgspec.Struct, array_like=True, frozen=True):
     """A text of the group `chat` or, if `chat` is 0, of the account."""
 

@@ -88,13 +88,8 @@ class SocialNotifier:
         )  # fmt: skip
         recipients = (changed.account,) if notify.recipients is None else notify.recipients
         for account in recipients:
-            previous = account == changed.account and changed.role is Role.LEFT
-            if previous or (local := self._accounts.get(account)) is None:
-                continue
-            if len(recipients) > AT_ONCE:
-                local.notify_later(event)
-            else:
-                local.notify(event)
+            if account != changed.account or changed.role is not Role.LEFT:
+                self._notify_account(account, event, None, later=len(recipients) > AT_ONCE)
 
     def after_login(self, session: LoginSession) -> None:
         """Send the pending notifications of the account, if the client's dialect shows them."""
@@ -108,10 +103,7 @@ class SocialNotifier:
         local = self._accounts.get(account)
         if local is None:
             return
-        if later:
-            local.notify_later(event)
-        else:
-            local.notify(event)
+        local.notify(event, later=later)
         if number is not None and any(recipient.pushes_pending_requests for recipient in local.recipients):
             self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
 

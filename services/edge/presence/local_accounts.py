@@ -142,13 +142,13 @@ class LocalAccount:
         for recipient in self.recipients:
             recipient.catch_up(chat, fresh)
 
-    def notify(self, event: Event) -> None:
+    def notify(self, event: Event, *, later: bool = False) -> None:
+        """`later`: see Recipient.notify_later."""
         for recipient in self.recipients:
-            recipient.notify(event)
-
-    def notify_later(self, event: Event) -> None:
-        for recipient in self.recipients:
-            recipient.notify_later(event)
+            if later:
+                recipient.notify_later(event)
+            else:
+                recipient.notify(event)
 
     def notify_ephemeral(self, event: Event) -> None:
         for recipient in self.recipients:

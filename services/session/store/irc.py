@@ -36,14 +36,13 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import ChangeModes, Invite, ListMasks, Mask, ModeChange
 from shared.contract.metadata import (
-    AVATAR,
-    DISPLAY_NAME,
     MOST_KEYS,
     NO_CHAT,
     PROFILE_KEYS,
     ListMetadata,
     MetadataValue,
     SetMetadata,
+    profile_values,
 )
 from shared.contract.model import ChatKind, JoinPolicy, Profile, Role
 from shared.contract.session import Member
@@ -332,7 +331,7 @@ def _of_profiles(
     names = names.where(named, profile.c.guest == "", profile.c.deleted.is_(False)).order_by(profile.c.id)
     for row in connection.execute(names.limit(_MOST_LISTED)):
         nick = irc_names(row.id, row.nickname, row.nick, "", "").nick
-        values = {DISPLAY_NAME: "" if row.nickname == nick else row.nickname, AVATAR: row.avatar}
+        values = profile_values(nick, row.nickname, row.avatar)
         for key in wanted:
             if values[key]:
                 yield MetadataValue(AccountId(row.id), NO_CHAT, key, values[key])

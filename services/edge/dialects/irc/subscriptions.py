@@ -10,7 +10,7 @@ from shared.contract.edge import ProfileChanged
 from shared.contract.ephemeral import MetadataChanged
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
-from shared.contract.metadata import AVATAR, DISPLAY_NAME, ListMetadata, MetadataList
+from shared.contract.metadata import AVATAR, DISPLAY_NAME, ListMetadata, MetadataList, profile_values
 
 CAPABILITY = "draft/metadata-3"
 MOST_SUBSCRIPTIONS = 50
@@ -63,10 +63,9 @@ def profile_changed(session: IrcSession, event: ProfileChanged) -> Iterator[byte
     if profile.guest or not session.has(CAPABILITY):
         return
     nick = user_of(profile.id, profile, session.server).nick
-    values = {DISPLAY_NAME: "" if profile.nickname == nick else profile.nickname, AVATAR: profile.avatar}
     key = DISPLAY_NAME if event.renamed else AVATAR
     if key in session.subscribed:
-        yield value_line(session, nick, key, values[key])
+        yield value_line(session, nick, key, profile_values(nick, profile.nickname, profile.avatar)[key])
 
 
 def changed(session: IrcSession, event: MetadataChanged) -> Lines:
