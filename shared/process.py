@@ -6,6 +6,8 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -81,6 +83,19 @@ def limit_memory(settings: Settings) -> None:
     that are not used, which costs 3 MiB in each process. This must be called before a service is imported."""
     if not settings.tracing.endpoint:
         sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
+
+
+def prefer_sources(*directories: Path) -> None:
+    """From now on, modules in these directories are imported from their sources, even if they are compiled, too. The
+    library of all compiled modules takes 4 MiB in each process that imports one of them."""
+
+    def find(path: str) -> FileFinder:
+        if not any(Path(path).is_relative_to(directory) for directory in directories):
+            raise ImportError
+        return FileFinder(path, (SourceFileLoader, SOURCE_SUFFIXES))
+
+    sys.path_hooks.insert(0, find)
+    sys.path_importer_cache.clear()
 
 
 def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | None":

@@ -9,16 +9,22 @@ import click
 
 from local.options import read_settings, require_public_url, settings_options
 
+_ROOT = Path(__file__).parents[2]
+_INTERPRETED = {"auth"}
+"""The services that are not on the path of a message. They would gain little time from compiled modules."""
+
 
 def _command(name: str, summary: str) -> click.Command:
     @click.command(name, help=summary, epilog=f"Example: dragoman {name} --config {name}.toml")
     @settings_options
     def command(file: Path | None, assignments: tuple[str, ...]) -> None:
-        from shared.process import limit_memory, run
+        from shared.process import limit_memory, prefer_sources, run
 
         settings, _ = read_settings(file, assignments)
         require_public_url(settings)
         limit_memory(settings)
+        if name in _INTERPRETED:
+            prefer_sources(_ROOT / "services", _ROOT / "shared")
         sys.exit(run(name, settings, importlib.import_module(f"services.{name}.app").serve))
 
     return command

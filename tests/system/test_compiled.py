@@ -31,6 +31,23 @@ def test_the_running_modules_are_compiled(packages: Path) -> None:
     assert all(file.startswith(str(packages)) and file.endswith(".so") for file in files)
 
 
+def test_a_process_of_auth_loads_no_compiled_modules(packages: Path) -> None:
+    start = """
+import sys
+import shared.process
+import services.cli.processes
+shared.process.run = lambda *_: None
+try:
+    services.cli.processes.auth.main([])
+finally:
+    print(*(module.__file__ for name, module in sys.modules.items() if name.startswith(("services.", "shared."))))
+"""
+    command = ["env", f"PYTHONPATH={packages}", sys.executable, "-P", "-c", start]
+    files = subprocess.run(command, cwd=packages, capture_output=True, text=True, check=True).stdout.split()
+    assert str(packages / "shared/bus/client.py") in files
+    assert not any(file.endswith(".so") for file in files)
+
+
 def test_plain_tcp_and_traces(packages: Path, tmp_path: Path, collector: Collector) -> None:
     options = (*RELAXED, "--tcp-port", str(free_ports(2)), "--set", f"tracing.endpoint={collector.endpoint}")
     with (

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,36 @@ def test_garbage_is_looked_for_seldom_and_not_in_what_was_imported() -> None:
     with start("collect") as process:
         output, _ = process.communicate()
     assert "frozen" in output
+
+
+_IMPORT = """
+import sys
+from pathlib import Path
+from shared.process import prefer_sources
+
+directory, *preferred = map(Path, sys.argv[1:])
+sys.path.append(str(directory))
+import product.early
+prefer_sources(*preferred)
+import product.late
+print(product.late.__file__)
+"""
+
+
+def test_a_source_is_preferred_to_its_compiled_module(tmp_path: Path) -> None:
+    product, other = tmp_path / "product", tmp_path / "other"
+    product.mkdir()
+    for name in ("__init__.py", "early.py", "late.py"):
+        (product / name).touch()
+    compiled = product / f"late{EXTENSION_SUFFIXES[0]}"
+    compiled.write_bytes(b"not a library")
+
+    def run(*preferred: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", _IMPORT, str(tmp_path), *map(str, preferred)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert run(other, product).stdout == f"{product / 'late.py'}\n"
+    assert compiled.name in run(other).stderr
 
 
 async def _forget_a_cancellation() -> None:
