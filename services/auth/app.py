@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from services.auth.adapters import housekeeping
+from services.auth.adapters.allocator import keep_freed_memory
 from services.auth.adapters.auth_callout import AuthCallout
 from services.auth.adapters.mailer import Mailer, recovery_mail, verification_mail
-from services.auth.adapters.passwords import Argon2Hasher, common_passwords
+from services.auth.adapters.passwords import Argon2Hasher, CommonPasswords
 from services.auth.adapters.publishing import NodeNotifier, OutboxRelay, announce_state
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.adapters.sliding_window import SlidingWindow
@@ -62,6 +63,7 @@ class _Adapters(NamedTuple):
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run the service until `stopping` is set; wait for dependencies that are not available yet. Raises StartupError if
     the keys or tables cannot be used."""
+    keep_freed_memory()
     keys = await asyncio.to_thread(SigningKeys, settings.auth)
     service = DatabaseService("auth", settings, database_state)
     database, bus, metrics = service.database, service.bus, AuthMetrics(service.registry)
@@ -100,7 +102,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
     entrance = Entrance(verifying.registration, auth.recovery, by_mail, auth.password_min_characters)
     revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics, entrance=entrance)
     sessions = LoginSessions(database=database, tokens=keys, revocations=revocations, settings=auth)
-    common = common_passwords() if auth.refuse_common_passwords else ()
+    common = CommonPasswords() if auth.refuse_common_passwords else ()
     new_passwords = NewPasswords(hasher=passwords, settings=auth, common=common)
     own_secret = OwnSecret(database=database, passwords=passwords, limits=limits, trail=login_trail)
     deletion = AccountDeletion(

@@ -1,6 +1,6 @@
 """Passwords that users choose, and the secret that a logged-in user must enter again."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from services.auth import domain, verifiers
@@ -25,7 +25,7 @@ class NewPasswords:
 
     hasher: PasswordHashing
     settings: AuthSettings
-    common: Collection[str] = field(repr=False)
+    common: Container[str] = field(repr=False)
     """These common passwords are rejected in any case of letters."""
 
     def check(self, secret: Secret) -> None:

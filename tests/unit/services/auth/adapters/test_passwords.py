@@ -1,6 +1,9 @@
 """Password hashes are computed in threads, one thread for each check, with a bounded queue."""
 
 import asyncio
+import platform
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -8,10 +11,11 @@ import pytest
 from argon2 import extract_parameters
 
 from services.auth.adapters import passwords as module
-from services.auth.adapters.passwords import Argon2Hasher
+from services.auth.adapters.passwords import Argon2Hasher, CommonPasswords
 from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings.accounts import AuthSettings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.conftest import cheap_auth
 
@@ -128,3 +132,41 @@ async def test_it_is_busy_while_a_request_is_queued(
     hasher.open.set()
     await asyncio.gather(*working)
     assert [*busy, passwords.is_busy] == [False, True, False]
+
+
+_REST = """
+import asyncio
+import os
+import sys
+from prometheus_client import CollectorRegistry
+from bench.system.processes import memory_kib
+from services.auth.adapters import passwords
+from services.auth.adapters.allocator import keep_freed_memory
+from services.auth.metrics import AuthMetrics
+from shared.settings.accounts import AuthSettings
+
+async def main():
+    keep_freed_memory()
+    passwords._RESTED_SECONDS = 0.1
+    before = memory_kib(os.getpid())
+    hasher = passwords.Argon2Hasher(AuthSettings(), AuthMetrics(CollectorRegistry()))
+    await asyncio.gather(*(hasher.hash(["secret"]) for _ in range(8)))
+    assert memory_kib(os.getpid()) - before > 16_000
+    async with asyncio.timeout(float(sys.argv[1])):
+        while memory_kib(os.getpid()) - before > 4_000:
+            await asyncio.sleep(0.05)
+    await hasher.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
+def test_the_memory_of_hashes_goes_back_to_the_system() -> None:
+    subprocess.run([sys.executable, "-c", _REST, str(WAIT_SECONDS)], check=True)
+
+
+def test_only_whole_words_of_the_list_are_common() -> None:
+    common = CommonPasswords()
+    words = "123456", "password", "123456\npassword", "asswor", ""
+    assert [word for word in words if word in common] == ["123456", "password"]
