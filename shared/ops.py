@@ -45,7 +45,7 @@ Phase = Literal["starting", "serving", "draining"]
 
 _SEEN_SECONDS = 60.0
 """For this time after the start and after a request, the panels count as seen."""
-_UNSEEN_SECONDS = 10.0
+_UNSEEN_SECONDS = 30.0
 """The pause between two samples of panels that nobody sees, because a sample is a third of the work of an idle
 process."""
 

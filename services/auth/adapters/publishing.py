@@ -63,7 +63,7 @@ class OutboxRelay:
                 await self._wait()
 
     async def _wait(self) -> None:
-        if await is_set_within(self._woken, _POLL_SECONDS):
+        if await is_set_within(self._woken, until_next(_POLL_SECONDS)):
             self._woken.clear()
 
     async def _relay_batch(self) -> bool:
