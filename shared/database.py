@@ -239,9 +239,10 @@ class Database:
         """One background transaction at a time holds this lock, while it writes or waits for `_turn`."""
         self._health_slot = secrets.randbelow(HEALTH_SLOTS)
         self._unfinished = UnfinishedWork()
-        self._log_mover: LogMover | None = None
+        self.log_mover: LogMover | None = None
+        """Moves SQLite's write-ahead log."""
         if self.is_sqlite:
-            self._log_mover = LogMover(self.url.database or "", self._connect_detached)
+            self.log_mover = LogMover(self.url.database or "", self._connect_detached)
 
     async def read(self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False) -> T:
         """Execute `work` in a read-only transaction on one snapshot. `brief`: see `write`."""
@@ -273,7 +274,7 @@ class Database:
             async with self._background if background else nullcontext(), self._turn:
                 if brief and self.inline_is_quicker:
                     with suppress(_Locked):
-                        return self._run_inline(self._writing, work)
+                        return self._write_inline(work)
                 return await self._write_on_thread(work, brief)
 
     @property
@@ -315,8 +316,8 @@ class Database:
         self._readers.shutdown()
         self._reading.close()
         self._writing.close()
-        if self._log_mover is not None:
-            self._log_mover.close()
+        if self.log_mover is not None:
+            self.log_mover.close()
         self._engine.dispose()
 
     def _read(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
@@ -327,11 +328,23 @@ class Database:
 
     def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         timed = self._writing.timed() if brief else nullcontext()
-        with self._unavailable_on_error(), timed, self._engine.connect() as connection:
+        turn = nullcontext() if self.log_mover is None else self.log_mover.turn
+        with self._unavailable_on_error(), self._engine.connect() as connection, turn, timed:
             result = _transact(connection.execution_options(**_IMMEDIATE), work)
-        if self._log_mover is not None:
-            self._log_mover.after_commit()
+        if self.log_mover is not None:
+            self.log_mover.after_commit()
         return result
+
+    def _write_inline(self, work: Callable[[sa.Connection], T]) -> T:
+        """Raises _Locked."""
+        assert self.log_mover is not None
+        turn = self.log_mover.turn
+        if not turn.acquire(blocking=False):
+            raise _Locked
+        try:
+            return self._run_inline(self._writing, work)
+        finally:
+            turn.release()
 
     def _run_inline(self, place: "_InlineExecutor", work: Callable[[sa.Connection], T]) -> T:
         with self._unavailable_on_error(), place.timed():

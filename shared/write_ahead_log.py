@@ -15,12 +15,15 @@ LOG_BYTES = 64 * 2**20
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 1.0
-_ROUNDS = 2
-"""The log is moved in this number of rounds. The second round only moves the pages that were written during the first,
-so the writer waits briefly."""
-_RESTART_PAGES = 8_192
-"""A longer log is restarted, for which the writer must wait. This is less than LOG_BYTES, so that the file is not cut
+_LONG_PAGES = 8_192
+"""A longer log is moved completely, so that it begins again. This is less than LOG_BYTES, so that the file is not cut
 while messages are posted all the time. Cutting would delay posts more than a long file does."""
+_RESTART_PAGES = 16_000
+"""A longer log is restarted, for which the writer also waits until transactions that read have ended."""
+_ROUNDS = 3
+"""A long log is moved in this number of rounds beside the writer, before the writer waits for the last one. Each round
+moves the pages that were written during the round before. SQLite syncs the database in a round only if nothing is
+committed while the pages are copied. So the second round might not sync the many pages of the first."""
 
 
 class LogMover:
@@ -32,6 +35,9 @@ class LogMover:
         self._connect = connect
         self._is_due = threading.Event()
         self._closing = threading.Event()
+        self.turn = threading.Lock()
+        """Each transaction that writes holds this lock. The mover holds it while it moves the last pages. A thread that
+        waits for this lock continues at once, and one that waits for SQLite's lock sleeps in between."""
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -60,7 +66,7 @@ class LogMover:
         with self._connect() as connection:
             connection.execute("PRAGMA busy_timeout=500")
             while self._wait():
-                while not _move(connection):
+                while not self._move(connection):
                     if self._closing.wait(_INTERVAL_SECONDS):
                         return
 
@@ -71,14 +77,23 @@ class LogMover:
         self._is_due.clear()
         return not self._closing.is_set()
 
+    def _move(self, connection: sqlite3.Connection) -> bool:
+        """Moves the log into the database. While there are writes all the time, a passive checkpoint never moves the
+        whole log, and the log grows. So a long log is moved completely while the writer waits; the next transaction
+        then begins the log again. Returns False if this fails because a transaction takes long. Then it must not be
+        tried again at once."""
+        for _ in range(_ROUNDS):
+            _, pages, _ = _checkpoint(connection, "PASSIVE")
+            if pages < _LONG_PAGES:
+                return True
+        with self.turn:
+            is_busy, pages, moved = _checkpoint(connection, "PASSIVE")
+            if pages >= _RESTART_PAGES:
+                is_busy, pages, moved = _checkpoint(connection, "RESTART")
+        return not is_busy and moved == pages
 
-def _move(connection: sqlite3.Connection) -> bool:
-    """Moves the log into the database. While there are writes all the time, a passive checkpoint never finishes and the
-    log grows. So above _RESTART_PAGES, a restart checkpoint is used, for which the writer must wait. Returns False if
-    it fails because a transaction takes long. Then it must not be tried again at once."""
-    for _ in range(_ROUNDS):
-        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages < _RESTART_PAGES:
-            return True
-    is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-    return not is_busy
+
+def _checkpoint(connection: sqlite3.Connection, mode: str) -> tuple[int, int, int]:
+    """Returns whether it failed (1 or 0), the number of pages in the log, and how many of these are moved."""
+    found: tuple[int, int, int] = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return found

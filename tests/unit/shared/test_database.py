@@ -151,6 +151,22 @@ async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
     await other.close()
 
 
+async def test_a_brief_write_waits_for_the_mover_of_the_log_on_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+    assert database.log_mover is not None
+    with database.log_mover.turn:
+        writing = asyncio.create_task(brief(database))
+        await asyncio.wait([writing], timeout=0.05)
+        assert not writing.done()
+    assert not await writing
+    assert await brief(database)
+    await database.close()
+
+
 @pytest.mark.parametrize("is_brief", [False, True])
 async def test_a_transaction_waits_for_at_most_one_in_the_background(tmp_path: Path, is_brief: bool) -> None:
     database, gate, order = Database(f"sqlite:///{tmp_path / 'test.db'}"), threading.Event(), list[str]()
@@ -246,7 +262,7 @@ async def test_the_log_of_sqlite_restarts_under_constant_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a part of the log is moved to the database, the same amount is written again."""
-    monkeypatch.setattr("shared.write_ahead_log._RESTART_PAGES", 256)
+    monkeypatch.setattr("shared.write_ahead_log._LONG_PAGES", 256)
     monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", 0.2)
     database = Database(f"sqlite:///{tmp_path / 'test.db'}")
     await database.write(lambda connection: NOTES.create(connection))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ class MovedDatabase:
 
     def __init__(self, file: Path, *failures: Exception) -> None:
         self.file = file
+        self.log_file = file.with_name(f"{file.name}-wal")
         self.done = SimpleQueue[tuple[str, float]]()
         self.failures = list(failures)
         self.writer = sqlite3.connect(file, isolation_level=None)
@@ -63,6 +64,13 @@ class MovedDatabase:
     def next_done(self, count: int) -> list[str]:
         return [self.done.get(timeout=WAIT_SECONDS)[0] for _ in range(count)]
 
+    def move_at_once(self, count: int) -> list[str]:
+        """Wakes the mover, which connects first, and returns the next `count` statements."""
+        for made in (1, count):
+            self.mover.after_commit()
+            statements = self.next_done(made)
+        return statements
+
     @contextmanager
     def long_transaction(self) -> Iterator[None]:
         """Inside this context, a reader needs a part of the log."""
@@ -87,10 +95,14 @@ Begin = Callable[..., MovedDatabase]
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
-    """Opens a database. A log of `restart` pages is restarted. A log of more than `at_once` bytes is moved at once."""
+    """Opens a database. A log of `long` pages is moved completely, and one of `restart` pages is restarted. A log of
+    more than `at_once` bytes is moved at once."""
 
-    def begin(*failures: Exception, interval: float, restart: int = 1_000, at_once: int = 2**30) -> MovedDatabase:
+    def begin(
+        *failures: Exception, interval: float, long: int = 1_000, restart: int = 2_000, at_once: int = 2**30
+    ) -> MovedDatabase:
         monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", interval)
+        monkeypatch.setattr("shared.write_ahead_log._LONG_PAGES", long)
         monkeypatch.setattr("shared.write_ahead_log._RESTART_PAGES", restart)
         monkeypatch.setattr("shared.write_ahead_log.LOG_BYTES", at_once)
         return MovedDatabase(tmp_path / "test.db", *failures)
@@ -105,9 +117,37 @@ def test_a_short_log_is_moved_and_not_restarted(begin: Begin) -> None:
     assert database.close()
 
 
-def test_a_long_log_is_moved_twice_before_the_writer_has_to_wait(begin: Begin) -> None:
-    database = begin(interval=0.01, restart=1)
-    assert database.next_done(4)[1:] == [PASSIVE, PASSIVE, RESTART]
+def test_the_writer_waits_only_for_the_last_round_of_a_long_log(begin: Begin) -> None:
+    database = begin(interval=3_600.0, long=1, at_once=1)
+    with database.mover.turn:
+        assert database.move_at_once(3) == [PASSIVE] * 3
+        with pytest.raises(Empty):
+            database.done.get(timeout=PAUSE)
+    assert database.next_done(1) == [PASSIVE]
+    assert database.close()
+
+
+def test_a_log_that_is_moved_completely_begins_again(begin: Begin) -> None:
+    database = begin(interval=3_600.0, long=1, at_once=1)
+    database.write()
+    length = database.log_file.stat().st_size
+    assert database.move_at_once(4) == [PASSIVE] * 4
+    database.write()
+    assert database.log_file.stat().st_size == length
+    assert database.close()
+
+
+def test_a_long_transaction_that_reads_does_not_delay_the_writer(begin: Begin) -> None:
+    database = begin(interval=3_600.0, long=1, at_once=1)
+    with database.long_transaction():
+        assert database.move_at_once(4) == [PASSIVE] * 4
+        assert database.close()
+    assert database.done.empty()
+
+
+def test_a_very_long_log_is_restarted(begin: Begin) -> None:
+    database = begin(interval=3_600.0, long=1, restart=1, at_once=1)
+    assert database.move_at_once(5)[-1] == RESTART
     assert database.close()
 
 
@@ -136,9 +176,9 @@ def test_a_long_log_is_moved_once(begin: Begin) -> None:
 
 def test_a_restart_that_a_long_transaction_prevents_is_not_tried_again_at_once(begin: Begin) -> None:
     """Each attempt makes the writer wait."""
-    database = begin(interval=PAUSE, restart=1, at_once=1)
+    database = begin(interval=PAUSE, long=1, restart=1, at_once=1)
     with database.long_transaction():
-        (statement, end), *_ = [database.done.get(timeout=WAIT_SECONDS) for _ in range(4)][3:]
+        (statement, end), *_ = [database.done.get(timeout=WAIT_SECONDS) for _ in range(6)][5:]
         database.mover.after_commit()
         next_statement, next_end = database.done.get(timeout=WAIT_SECONDS)
         assert (statement, next_statement) == (RESTART, PASSIVE)
@@ -147,12 +187,9 @@ def test_a_restart_that_a_long_transaction_prevents_is_not_tried_again_at_once(b
 
 
 def test_the_end_does_not_wait_for_a_long_transaction(begin: Begin) -> None:
-    database = begin(interval=3_600.0, restart=1, at_once=1)
+    database = begin(interval=3_600.0, long=1, restart=1, at_once=1)
     with database.long_transaction():
-        for made in (1, 3):  # the mover connects after the first commit, and attempts its work after the second
-            database.mover.after_commit()
-            last = database.next_done(made)[-1]
-        assert last == RESTART
+        assert database.move_at_once(5)[-1] == RESTART
         assert database.close()
 
 
