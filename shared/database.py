@@ -427,8 +427,10 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: bool = False) -> sa.Engine:
-    """A SQLAlchemy engine with the settings of this project, for services and migrations. `name`: the name of the
-    process in PostgreSQL's list of sessions, unless the URL has another name. Raises StartupError."""
+    """A SQLAlchemy engine with the settings of this project, for services and migrations. The last used connection is
+    used first, because each connection caches its statements and, in PostgreSQL, what it has read of the catalog.
+    `name`: the name of the process in PostgreSQL's list of sessions, unless the URL has another name. Raises
+    StartupError."""
     if sa.make_url(url).get_backend_name() != "sqlite":
         return _postgresql_engine(url, name, pool_size, _NESTED_LOOPS if nested_loops else "")
     engine = sa.create_engine(
@@ -436,7 +438,6 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: b
         poolclass=QueuePool,
         pool_size=8,
         max_overflow=0,
-        # each connection caches its statements, so it is best to reuse the same few connections
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": 5},
@@ -463,6 +464,7 @@ def _postgresql_engine(url: str, name: str, pool_size: int, planner: str) -> sa.
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,
         pool_pre_ping=True,
         pool_timeout=5,
         hide_parameters=True,

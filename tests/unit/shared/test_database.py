@@ -341,6 +341,24 @@ def make_health_table(connection: sa.Connection) -> None:
     connection.execute(sa.text("CREATE TABLE health (slot int PRIMARY KEY, checked bigint NOT NULL)"))
 
 
+async def test_postgresqls_last_used_connection_is_used_first(postgres_server: PostgresServer) -> None:
+    """It has cached the statements and the catalog."""
+    together = threading.Barrier(3)
+
+    def process(connection: sa.Connection) -> int:
+        return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+    def process_of_each(connection: sa.Connection) -> int:
+        together.wait(WAIT_SECONDS)
+        return process(connection)
+
+    with postgres_server.database() as url:
+        database = Database(url)
+        assert len({*await asyncio.gather(*(database.read(process_of_each) for _ in range(3)))}) == 3
+        assert len({await database.read(process) for _ in range(3)}) == 1
+        await database.close()
+
+
 async def test_a_check_proves_that_commits_work(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2) as disk:
         database = Database(f"sqlite:///{disk.path / 'test.db'}")
