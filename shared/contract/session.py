@@ -161,7 +161,7 @@ class FindHandle(Forwarded):
     actor: AccountId = NO_ACCOUNT
 
 
-class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
+class ChatEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A chat of an account. `first_index`: the first message that the account may see. `unread_from`: the first message
     that can be unread. `state`, if requested: a number that changes with the chat's name, settings and members, the
     account's `mute`, and the profile of the other member of a private chat."""

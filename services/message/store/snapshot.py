@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.message.domain import MAX_EMOJI, Cursor, IndexRange, chunks
 from services.message.store.drafts import previews
-from services.message.store.set_statements import SetStatement, single_column
+from services.message.store.set_statements import SetStatement, StatementRows, single_column
 from shared.contract.body import mention_mark
 from shared.contract.drafts import DraftPreview
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
@@ -114,7 +114,7 @@ _decode_ranges = msgspec.json.Decoder(tuple[IndexRange, ...]).decode
 _ACTIVITY = SetStatement(
     sqlite="""
         SELECT json_group_array(json_array(chat_id, last_index, last_time, rev)) FROM heads
-        WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
+        WHERE chat_id IN (SELECT value FROM json_each(:rows))""",
     postgresql="SELECT chat_id, last_index, last_time, rev FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))",
     packed=True,
 )
@@ -202,8 +202,8 @@ class Snapshot:
 
     def activity(self, chats: Iterable[ChatId]) -> dict[ChatId, Activity]:
         """The activity of each chat that has a message."""
-        rows = single_column(set(chats))
-        return {ChatId(chat): Activity(*rest) for chat, *rest in self._fetch(_ACTIVITY, rows)}
+        rows = list(set(chats))
+        return {ChatId(chat): Activity(last, time, rev) for chat, last, time, rev in self._fetch(_ACTIVITY, rows)}
 
     def changes(
         self, chat: ChatId, after: int, indexes: IndexRange, account: AccountId, limit: int
@@ -266,7 +266,7 @@ class Snapshot:
             found.setdefault(ChatId(chat), []).append(index)
         return found
 
-    def _fetch(self, statement: SetStatement, rows: Sequence[Sequence[int]], **others: object) -> Sequence[Any]:
+    def _fetch(self, statement: SetStatement, rows: StatementRows, **others: object) -> Sequence[Any]:
         return statement.fetch(self._connection, rows, **others) if rows else ()
 
     def epoch(self) -> str:

@@ -58,11 +58,13 @@ def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None
 
 def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> ChatsFound:
     """The chats among `numbers` of which the account is a member."""
-    own = finished_memberships(account).with_only_columns(*CHAT, member.c.role).join(chat, chat.c.id == member.c.chat)
-    rows = connection.execute(own.where(member.c.chat.in_(numbers))).all()
+    own = finished_memberships(account).with_only_columns(*CHAT, *_SETTINGS, member.c.role)
+    own = own.join(chat, chat.c.id == member.c.chat).where(member.c.chat.in_(numbers))
+    rows = connection.execute(own).all()
     found = [chat_of(row._mapping) for row in rows]
-    roles = {ChatId(row.id): Role(row.role) for row in rows}
-    return ChatsFound(found, mutes_of(connection, account, numbers), roles)
+    settings = {one.id: MemberSettings(*row[len(CHAT) : -1]) for one, row in zip(found, rows, strict=True)}
+    mutes = {number: one for number, one in settings.items() if one != _NO_SETTINGS}
+    return ChatsFound(found, mutes, {ChatId(row.id): Role(row.role) for row in rows})
 
 
 def list_chat_views(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatViews:
@@ -94,7 +96,9 @@ def _member_summaries(
 
 
 _FLAGS = member.c.mentions_only, member.c.pinned, member.c.archived
-_SETTINGS = member.c.muted_until, *_FLAGS, member.c.hidden
+_SHOWN = member.c.muted_until, *_FLAGS
+_SETTINGS = *_SHOWN, member.c.hidden
+_NO_SETTINGS = MemberSettings()
 _HAS_SETTINGS = sa.or_(member.c.muted_until > 0, member.c.hidden > 0, *(flag.is_(True) for flag in _FLAGS))
 
 
@@ -143,7 +147,7 @@ def _page() -> sa.Select[Any]:
     """The page as in services.session.store.chats. `updated` rises with each change of the chat's row or of a member's
     row. In a chat with two members, the profile is the other member's. The members of a group are not read."""
     account, other = sa.bindparam("account", type_=sa.BigInteger), member.alias("other")
-    own = FINISHED.add_columns(*_SETTINGS).where(member.c.account == account)
+    own = FINISHED.add_columns(*_SHOWN).where(member.c.account == account)
     own = own.where(member.c.chat > sa.bindparam("after")).order_by(member.c.chat)
     found = own.limit(sa.bindparam("limit", type_=sa.Integer)).subquery()
     # a dictionary is used, because SQLAlchemy would convert a tuple to text, and import the dialect of Oracle for that
@@ -156,16 +160,16 @@ def _page() -> sa.Select[Any]:
 
 
 _PAGE = _page()
+_PAIR = len(_SHOWN)
+"""The place of a chat's `pair` among the values of its state."""
 
 
 def list_chats_with_states(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatList:
     """A page of the account's chats by id, after `after`."""
     rows = connection.execute(_PAGE, {"account": account, "after": after, "limit": limit + 1}).all()
-    entries = [
-        ChatEntry(
-            ChatId(row.chat), row.first_index, row.unread_from, parse_pair(row.pair), fingerprint(*row[3:7], *row[8:])
-        )
-        for row in rows[:limit]
+    entries = [  # rows are unpacked, because values by name would take longer than everything else here
+        ChatEntry(ChatId(number), first, unread, parse_pair(seen[_PAIR]), fingerprint(*seen))
+        for number, first, unread, *seen in rows[:limit]
     ]
     return ChatList(entries, more=len(rows) > limit)
 

@@ -275,6 +275,27 @@ async def test_a_login_does_not_wait_long_for_its_sync(cluster: EdgeCluster, mon
     await alice.until_texts(7, "hello")
 
 
+async def test_other_work_is_done_while_many_chats_are_read(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.catchup.missed._BEGIN_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.catchup.missed._CHATS_AT_ONCE", 2)
+    await cluster.add_edge()
+    cluster.backend.chats_per_page = 40
+    for chat in range(1, 41):
+        cluster.backend.add_chat(chat, 1, 2)
+    gate = cluster.message.block(Sync)
+    alice = await cluster.client(1)
+    reading, iterations = alice.client.session.catch_up.reading, 0
+    assert reading is not None
+    gate.set()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not reading.done():
+            await asyncio.sleep(0)
+            iterations += bool(alice.client.dialect.known)  # type: ignore[attr-defined]
+    assert iterations >= 20
+
+
 @pytest.mark.parametrize("older", [0, 3, 150])
 async def test_a_client_that_requests_older_messages_gets_those_since_its_login(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, older: int
