@@ -20,10 +20,11 @@ _TURN_SECONDS = 0.0003
 class DeferredOutput(Protocol):
     """The output of one connection, some of which is deferred."""
 
-    def write_deferred(self) -> None: ...
+    def take_turn(self) -> None:
+        """Write what is deferred, and give it to the kernel."""
 
     def fail(self) -> None:
-        """Handle an exception that `write_deferred` raised. The exception has been logged."""
+        """Handle an exception that `take_turn` raised. The exception has been logged."""
 
 
 class OutputTurns:
@@ -47,7 +48,7 @@ class OutputTurns:
         while self._waiting and now < until:
             output = self._waiting.popleft()
             try:
-                output.write_deferred()
+                output.take_turn()
             except Exception:
                 _log.exception("connection failed")
                 output.fail()

@@ -22,6 +22,7 @@ from bench.system.system import MeasuredSystem, SystemSize, own_system
 from dragoman_client.aio import AsyncConnection, NullListener, connect
 from dragoman_client.codec import CODECS
 from dragoman_client.codec.base import ClientAccount
+from shared.process import tune_garbage_collection
 from tests.stages.timing import percentiles
 
 _AT_ONCE = 16
@@ -182,6 +183,7 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
         ],
         "a join seen by all": [seen(b"JOIN " + channel, newcomer, b" JOIN ") for newcomer in newcomers],
     }
+    tune_garbage_collection()  # with the objects of all clients, a collection would delay a message by 0.1 s
     async with outside(edge, outsider) as pongs, outside(target.edges[1], elsewhere) as others_pongs:
         busy = BusyEdge(target, (pongs, others_pongs))
         return [*lines, *[await busy.during(name, each) for name, each in steps.items()]]

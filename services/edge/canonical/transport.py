@@ -98,6 +98,9 @@ class Socket(ABC):
         together, with one system call per 64 KiB. A tuple sent to many sockets in one iteration is framed once. On TCP,
         each message is written alone, as paced. Bytes that the kernel does not accept are buffered (see `unsent`)."""
 
+    def flush(self) -> None:
+        """Write everything that was sent in this event-loop iteration."""
+
     @abstractmethod
     def ping(self) -> None:
         """Send a ping. `ClientHandler.pong_received` reports each pong, in order. On TCP, a pong means that the peer's

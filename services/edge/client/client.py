@@ -243,10 +243,14 @@ class Client(Recipient):
                 self._deliver_one(encoded)
 
     def deliver_later(self, messages: list[EncodedMessage]) -> None:
-        if self.session.catch_up.missed is None and self._posts.in_flight is None and self._out.may_defer():
-            self._out.defer(messages)
-        else:
+        if self._posts.in_flight is not None or not self._out.may_defer():
             self.deliver(messages)
+            return
+        catch_up = self.session.catch_up
+        if catch_up.missed is not None:
+            messages = [encoded for encoded in messages if not catch_up.contains(encoded.message)]
+        if messages:
+            self._out.defer(messages)
 
     def notify_later(self, event: Event) -> None:
         if self.session.deferred is None and self._posts.in_flight is None and self._out.may_defer():

@@ -112,6 +112,12 @@ class ClientOutbox:
             else:
                 self.notify(one)
 
+    def take_turn(self) -> None:
+        """Write what is deferred, and flush the socket. So the turn's time includes the system call, which takes
+        longer than all else."""
+        self.write_deferred()
+        self._socket.flush()
+
     def fail(self) -> None:
         self._close(1011, "internal error")
 

@@ -31,6 +31,8 @@ class FakeSocket(Socket):
         self.client: ClientHandler
         self.received: list[bytes] = []
         """The received frames. A binary frame is `{"binary": its bytes in base64}`."""
+        self.flushed = 0
+        """The number of frames that had been received at the last flush."""
         self.pings = 0
         self.reading = True
         self.closed_with: tuple[int, str] | None = None
@@ -52,6 +54,9 @@ class FakeSocket(Socket):
             else:
                 self.received.append(sent)
         self._changed.set()
+
+    def flush(self) -> None:
+        self.flushed = len(self.received)
 
     def count_as_flood(self) -> None:
         self.is_flood = True

@@ -8,6 +8,7 @@ from services.edge.context import OutputTurns
 from services.edge.dialects.encoded_message import EncodedMessage
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.message import Sync
 from shared.contract.model import Message, Text
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -23,7 +24,7 @@ class SlowOutput:
         self.broken = broken
         self.is_written = self.has_failed = False
 
-    def write_deferred(self) -> None:
+    def take_turn(self) -> None:
         end = time.monotonic() + 0.001
         while time.monotonic() < end:
             pass
@@ -83,6 +84,32 @@ async def test_what_is_deferred_is_written_before_all_that_follows(cluster: Edge
     event = "MaintenanceChanged"
     expected = [1, event, 2, 3, event, event, 4, event, "pong", 5, event, 6]
     assert shown(user)[before:] == [*expected, event]
+
+
+async def test_the_first_message_after_the_missed_ones_is_deferred(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    (sender,) = await cluster.synced_clients(1)
+    await sender.post(7, "text 1")
+    gate, before = cluster.message.block(Sync), len(cluster.message.requests_of(Sync))
+    user = EdgeClient(edge.endpoint)
+    login = user.send(do="login", account=2)
+    await cluster.message.until_requested(Sync, before + 1)
+    user.client.deliver_later([encoded(8)])  # it would be read as a missed message, if it existed
+    gate.set()
+    assert await user.reply_to(login) == 2
+    await user.until_synced()
+    user.client.deliver_later([encoded(9)])
+    assert user.texts(7) == ["text 1"], "it is not deferred"
+    await user.until_texts(7, "text 1", "text 9")
+
+
+async def test_the_output_of_a_turn_does_not_wait_for_the_end_of_the_iteration(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    (user,) = await cluster.synced_clients(1)
+    user.client.deliver_later([encoded(9)])
+    await user.until_texts(7, "text 9")
+    assert user.socket.flushed == len(user.socket.received)
 
 
 async def test_not_too_much_is_deferred(cluster: EdgeCluster) -> None:
