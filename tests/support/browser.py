@@ -15,7 +15,13 @@ from typing import Any
 import msgspec
 from websockets.sync.client import ClientConnection, connect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WHOLE_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+"""The program with windows and extensions, as people use it."""
+CHROMIUM = shutil.which("chromium-headless-shell") or WHOLE_CHROMIUM
+"""The program for tests.
+
+Debian's headless shell has the same engine without windows. Tests of the web client take a third less CPU time with it.
+"""
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 20.0
 _POLL_SECONDS = 0.05

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, TimeoutError, expect, sync_playwright
 
 from tests.support.browser import CHROMIUM
 
@@ -13,6 +13,8 @@ AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 """The accessibility checker axe, which `./dev setup` installs."""
 
 _MILLISECONDS = 45_000
+NO_GPU = "--disable-gpu"
+"""The option for tests. Without it, Chromium imitates a graphics card, which takes more CPU time."""
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SUMMARY = "(axe) => axe.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target}`))"
 
@@ -114,11 +116,16 @@ class PageUser:
 @contextmanager
 def chromium(*options: str) -> Iterator[Browser]:
     expect.set_options(timeout=_MILLISECONDS)  # the default is five seconds
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--no-proxy-server", *options]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with sync_playwright() as playwright, launched(playwright.chromium, CHROMIUM, NO_GPU, *options) as browser:
         yield browser
-        browser.close()
+
+
+@contextmanager
+def launched(kind: BrowserType, program: str | None, *options: str) -> Iterator[Browser]:
+    arguments = ["--no-sandbox", "--no-proxy-server", *options]
+    browser = kind.launch(executable_path=program, args=arguments)
+    yield browser
+    browser.close()
 
 
 @contextmanager

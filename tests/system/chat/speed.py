@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from playwright.sync_api import Browser, CDPSession
+from playwright.sync_api import Browser, CDPSession, sync_playwright
 from websockets.asyncio.client import connect
 
+from tests.support.browser import WHOLE_CHROMIUM
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import RELAXED, Cluster
-from tests.support.first_page import chromium
+from tests.support.first_page import launched
 from tests.system.chat.conftest import Bob
 from tests.system.chat.long_account import LongAccount
 
@@ -262,7 +263,10 @@ def main() -> None:
         with Cluster(data, *RELAXED, *_MANY) as system:
             account = LongAccount(system.edges[1], chats)
         account.lengthen(data, messages)
-        with Cluster(data, *RELAXED, *_MANY) as system, chromium() as browser:
+        with (
+            Cluster(data, *RELAXED, *_MANY) as system, sync_playwright() as playwright,
+            launched(playwright.chromium, WHOLE_CHROMIUM) as browser,
+        ):  # fmt: skip
             account.at(system.edges[1], messages)
             show(f"from the first page to its conversation, at most {_MOST_VISIT_MS} ms", visits(browser, system))
             for name, found in measure(browser, system.edges[0], account, chats):

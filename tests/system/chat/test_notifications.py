@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession, Worker, expect
 
+from tests.support.browser import WHOLE_CHROMIUM
 from tests.support.chat_page import PASSWORD, ChatPage, chat_user
 from tests.support.cluster import RELAXED, Cluster
+from tests.support.first_page import NO_GPU, launched
 from tests.support.native_http import post
 from tests.support.push_device import PushedDevice
 from tests.support.tls_servers import Certificates
@@ -28,7 +30,10 @@ from tests.system.mail import Postbox
 from tests.system.test_push_mail import PUBLIC, registered
 from tests.system.users import NativeUser, V2User, new_account
 
-pytestmark = pytest.mark.xdist_group("chat_offline")
+pytestmark = [
+    pytest.mark.xdist_group("chat_offline"),
+    pytest.mark.skipif(WHOLE_CHROMIUM is None, reason="there is no chromium with notifications"),
+]
 
 _SETTINGS = (
     "--set", 'push.permitted_networks=["127.0.0.0/8"]', "--set", "push.delay_seconds=0.5",
@@ -63,6 +68,13 @@ _REPLACE = """(applicationServerKey) => {
   const oldSubscription = { options: { applicationServerKey } };
   dispatchEvent(Object.assign(new ExtendableEvent("pushsubscriptionchange"), { oldSubscription }));
 }"""
+
+
+@pytest.fixture(scope="module")
+def chromium_browser(chromium_browser: Browser) -> Iterator[Browser]:
+    """A whole Chromium, because the headless shell shows no notifications."""
+    with launched(chromium_browser.browser_type, WHOLE_CHROMIUM, NO_GPU, "--process-per-site") as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
