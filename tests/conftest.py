@@ -21,6 +21,7 @@ from shared import clock
 from tests.support import citus
 from tests.support.citus import CitusCluster
 from tests.support.commands import FORKING, command_server
+from tests.support.compiled_statements import share_compiled_statements
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.scratch import write_to_memory
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
@@ -38,6 +39,7 @@ hypothesis.settings.load_profile("loaded")
 os.environ[FORKING] = "1"
 
 write_to_memory()
+share_compiled_statements()
 
 # This line has the effect of a wall clock that was set forward after the start. So code that confuses the wall clock
 # with the monotonic clock fails. The line must run before other modules import the constant.
