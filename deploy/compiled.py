@@ -72,8 +72,9 @@ def build_wheel(source: Path, wheels: Path, *, is_compiled: bool) -> Path:
         env=os.environ
         | {
             "HATCH_BUILD_HOOK_ENABLE_MYPYC": "true" if is_compiled else "false",
-            # With warnings enabled, gcc would take minutes to compute column numbers in mypyc's long lines.
-            "CFLAGS": "-w",
+            # With warnings enabled, gcc would take minutes to compute column numbers in mypyc's long lines. With all
+            # functions visible, the library would have a table of symbols, which takes memory in each process.
+            "CFLAGS": "-w -fvisibility=hidden",
             "PYTHONPATH": str(source),
         },
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
