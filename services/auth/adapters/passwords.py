@@ -34,7 +34,6 @@ class Argon2Hasher:
             time_cost=settings.argon2_iterations, memory_cost=settings.argon2_memory_kib, parallelism=1
         )
         self._dummy_verifier = self._hasher.hash(token_hex(16))
-        return_memory()
         self._threads = ThreadPoolExecutor(settings.hash_threads, "argon2")
         self._free = asyncio.Semaphore(settings.hash_threads)
         self._queue = settings.hash_queue

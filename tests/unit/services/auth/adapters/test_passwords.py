@@ -141,15 +141,16 @@ import sys
 from prometheus_client import CollectorRegistry
 from bench.system.processes import memory_kib
 from services.auth.adapters import passwords
-from services.auth.adapters.allocator import keep_freed_memory
+from services.auth.adapters.allocator import keep_freed_memory, use_one_arena
 from services.auth.metrics import AuthMetrics
 from shared.settings.accounts import AuthSettings
 
 async def main():
-    keep_freed_memory()
+    use_one_arena()
     passwords._RESTED_SECONDS = 0.1
-    before = memory_kib(os.getpid())
     hasher = passwords.Argon2Hasher(AuthSettings(), AuthMetrics(CollectorRegistry()))
+    keep_freed_memory()
+    before = memory_kib(os.getpid())
     await asyncio.gather(*(hasher.hash(["secret"]) for _ in range(8)))
     assert memory_kib(os.getpid()) - before > 16_000
     async with asyncio.timeout(float(sys.argv[1])):
