@@ -180,6 +180,12 @@ _log = log(__name__)
 _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
 """PostgreSQL ends a transaction that is idle for this time. A frozen process must not hold its locks for longer."""
+_PAGES_KIB = 500
+"""The pages that a SQLite connection caches, of which a service has eight. SQLite's default is 2,000 KiB, but it
+empties the cache whenever another connection has committed."""
+_STATEMENTS = 64
+"""The statements that a SQLite connection keeps prepared. With Python's default of 128, session's statements take
+13 MB. Preparing one again takes 10 to 90 µs."""
 _NESTED_LOOPS = "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 IS_CITUS = "is_citus"
 """The key in the `info` of a PostgreSQL connection that says whether the server is Citus."""
@@ -440,7 +446,7 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: b
         max_overflow=0,
         pool_use_lifo=True,
         hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": 5},
+        connect_args={"check_same_thread": False, "timeout": 5, "cached_statements": _STATEMENTS},
     )
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -542,7 +548,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # _begin_sqlite begins transactions, not the driver
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
-        "secure_delete=ON", f"journal_size_limit={LOG_BYTES}",
+        "secure_delete=ON", f"journal_size_limit={LOG_BYTES}", f"cache_size={-_PAGES_KIB}",
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 

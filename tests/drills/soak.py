@@ -34,10 +34,10 @@ _ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8, "tasks": 24}
 
 It comes from heap fragments, connections that are being replaced, idle threads of pools, and requests in flight.
 """
-_PAGES_BYTES = 1_000_000
+_PAGES_BYTES = 250_000
 """The memory that each additional file of a service may use.
 
-SQLite caches up to 2 MB of pages for each connection, and a connection has two files.
+SQLite caches up to 500 KiB of pages for each connection, and a connection has two files.
 """
 _WRITERS = 2
 """The search service has a writer for its index on disk and one for its index in memory.
