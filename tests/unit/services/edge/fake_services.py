@@ -39,16 +39,18 @@ from shared.contract.edge import (
     VerificationOpened,
 )
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, NodeId
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, DeviceId, NodeId
 from shared.contract.message import (
     ChangeKind,
     ChangePage,
     ChatSynced,
+    DeviceOpened,
     GetChanges,
     Marked,
     MarkRead,
     MarkUnread,
     MessageChange,
+    OpenDevice,
     Posted,
     PostMessages,
     PostResults,
@@ -420,6 +422,7 @@ class FakeMessageService(FakeService):
         self.bus.serve(MarkUnread.route, self._mark_unread, queue="message")
         self.bus.serve(SaveDraft.route, self._save_draft, queue="message")
         self.bus.serve(GetChanges.route, self._changes, queue="message")
+        self.bus.serve(OpenDevice.route, self._open_device, queue="message")
 
     async def start(self) -> None:
         await self.bus.start()
@@ -555,6 +558,9 @@ class FakeMessageService(FakeService):
         """Saves a draft. The next draft has the `rev` two."""
         await self.record(request)
         return DraftSaved(conflict=SavedDraft(2, "hi")) if request.base > 1 else DraftSaved(2)
+
+    async def _open_device(self, request: OpenDevice) -> DeviceOpened:
+        return DeviceOpened(DeviceId(1))
 
     async def _mark_unread(self, request: MarkUnread) -> UnreadMarked:
         await self.record(request)

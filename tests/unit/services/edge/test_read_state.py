@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from redis.exceptions import RedisError
@@ -11,14 +11,16 @@ from services.edge.confirmations import confirmation
 from services.message.domain import Cursor
 from shared.bus.failures import Unavailable
 from shared.contract.edge import FlushReadState, ReadStateFlushed
-from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import MarkRead, ReadRange
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId, DeviceId, NodeId
+from shared.contract.message import DevicePosition, MarkRead, ReadRange
 from shared.contract.subjects import flush
 from shared.settings.edge import EdgeSettings
 from shared.tasks import operation
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
+from tests.unit.services.edge.json_dialect import JsonDialect
 
 
 @pytest.fixture
@@ -492,3 +494,31 @@ async def test_a_flush_ends_after_the_operation(cluster: EdgeCluster) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         with operation(0.0):
             await edge.read_state.flush_account(AccountId(1), [NodeId("gone")])
+
+
+@pytest.mark.parametrize("unreadable", ["", "sync", "chat"])
+async def test_a_device_has_not_received_what_could_not_be_read(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, unreadable: str
+) -> None:
+    """A position includes all earlier messages, so a later message then moves no position."""
+    monkeypatch.setattr(JsonDialect, "device", "phone")
+    edge = await cluster.add_edge()
+    cluster.backend.messages_per_page = 1
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, "a", "b")
+    if unreadable == "sync":
+        monkeypatch.setattr(cluster.backend, "sync", rejected)
+    elif unreadable:
+        cluster.message.unreadable.add(ChatId(7))
+    alice = await cluster.client(1)
+    await alice.until_synced()
+    cluster.message.unreadable.clear()
+    await push(cluster, alice, "c")
+    await alice.client.confirm_all()
+    assert await edge.read_state.flush()
+    positions = [one for request in cluster.message.requests_of(MarkRead) for one in request.positions]
+    assert (DevicePosition(AccountId(1), DeviceId(1), ChatId(7), 3) in positions) is not bool(unreadable)
+
+
+def rejected(_: object) -> NoReturn:
+    raise RequestError(ErrorCode.INVALID, "a row of this account cannot be read")

@@ -107,6 +107,18 @@ async def test_a_late_event_of_a_join_brings_what_was_delivered_before(cluster: 
     await carol.until_texts(7, "x")
 
 
+async def test_a_late_event_of_a_join_brings_a_lost_message_to_the_only_local_member(cluster: EdgeCluster) -> None:
+    """The edge has not heard of the chat before, so only the reply that it requests names the last message."""
+    await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 2)
+    (carol,) = await cluster.synced_clients(3)
+    before, cluster.session.silent = room.version, True
+    await cluster.session.join(7, 3)
+    cluster.backend.commit_texts(7, 2, "x", "y")
+    await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 1, room.version, before))
+    await carol.until_texts(7, "x", "y")
+
+
 @pytest.mark.parametrize("is_notified", [True, False])
 async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeCluster, is_notified: bool) -> None:
     """A message from before the join is lost. The reply with this message and later ones names only the local members

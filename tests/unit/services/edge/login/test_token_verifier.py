@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.auth.adapters.signing_keys import SigningKeys, delete, ensure_keys, rotate
+from services.edge.login import token_verifier
 from services.edge.login.auth_state import AuthState
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.metrics import EdgeMetrics
@@ -75,6 +76,31 @@ async def test_tokens_of_two_keys_are_valid_until_the_old_key_is_retired(
     with pytest.raises(BadToken):
         await gate.check(old.text)
     assert (await gate.check(new.text)).sid == new.sid
+
+
+async def test_tokens_of_unknown_keys_cause_few_requests(
+    gate: TokenVerifier, keyring: SigningKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, public_keys = list[Keys](), keyring.public_keys
+
+    def noted() -> Keys:
+        requests.append(public_keys())
+        return requests[-1]
+
+    monkeypatch.setattr(keyring, "public_keys", noted)
+    monkeypatch.setattr(token_verifier, "_KEYS_SECONDS", 1000.0)
+    ensure_keys(tmp_path / "others")
+    others = SigningKeys(AuthSettings(keys=tmp_path / "others"))
+    for _ in range(3):
+        with pytest.raises(BadToken):
+            await gate.check(others.issue(AccountId(1), time.time(), 0).text)
+    assert len(requests) == 1
+    rotate(tmp_path / "keys")
+    keyring.reload()
+    monkeypatch.setattr(token_verifier, "_KEYS_SECONDS", 0.0)
+    new = keyring.issue(AccountId(1), time.time(), 0)
+    assert (await gate.check(new.text)).sid == new.sid
+    assert len(requests) == 2
 
 
 async def test_invalid_tokens_are_counted_by_reason(

@@ -248,7 +248,16 @@ def test_nobody_is_shown_as_online_without_being_shown_as_leaving_later() -> Non
 
 @pytest.mark.parametrize(
     ("condition", "listed"),
-    [("*a" * 90 + "*b", False), ("#FR?IT*", True), (f"!{'*a' * 90}*b", True), (">1", True), (">²", True)],
+    [
+        ("*a" * 90 + "*b", False),
+        ("#FR?IT*", True),
+        (f"!{'*a' * 90}*b", True),
+        (">1", True),
+        (">2", False),
+        ("<2", False),
+        ("<3", True),
+        (">²", True),
+    ],
 )
 def test_a_list_is_chosen_in_a_short_time(condition: str, listed: bool) -> None:
     chat = msgspec.structs.replace(group(), handle="fruit" + "a" * 150)
