@@ -19,6 +19,7 @@ from services.auth.store.installation import database_state as auth_state
 from services.cli.databases import check_together, database_urls, skip_numbers
 from services.cli.migrations import migrate_all
 from services.session.store.installation import database_state as session_state
+from shared.contract.ids import SYSTEM_ACCOUNT
 from shared.database import open_engine
 from shared.errors import StartupError
 from shared.identity import Identity, read_identity
@@ -34,6 +35,7 @@ _PROFILE = """
 _CHAT = """
     INSERT INTO chat (kind, name, owner, join_policy, avatar, avatar_hash, created, updated, version, size, seats)
     VALUES ('group', '', 0, 'closed', '', '', 1, 1, 1, 0, 0) RETURNING id"""
+_CURSOR = "INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES (:account, 1, 1, '')"
 _HEAD = "INSERT INTO heads (chat_id, last_index, last_time) VALUES (:id, 1, 1)"
 
 
@@ -146,6 +148,13 @@ def test_restored_installations_skip_numbers(used: Installation) -> None:
     check_together(used.settings)
     with open_engine(database_urls(used.settings)["session"]) as engine, engine.connect() as connection:
         assert session_state(connection).chat == chat + 1
+
+
+def test_the_numbers_of_accounts_that_have_read_messages_are_not_given_again(used: Installation) -> None:
+    for account in (90, SYSTEM_ACCOUNT):
+        execute(used, "message", _CURSOR, account=account)
+    skip_numbers(used.settings)
+    assert 90 < execute(used, "auth", _ACCOUNT, name="new") < SYSTEM_ACCOUNT
 
 
 # The tests below are about the command line, on SQLite.

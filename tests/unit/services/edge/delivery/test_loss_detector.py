@@ -82,6 +82,15 @@ def test_silence_is_a_loss_unless_the_replica_announced_its_end() -> None:
     assert losses.on_timer(LATER + 100) == []
 
 
+def test_a_replica_that_is_heard_is_not_missed() -> None:
+    losses = detector()
+    for second in range(0, 20, 2):
+        losses.heartbeat(beat(), LATER + second)
+        losses.batch("other", 1, NODE, second // 2 + 1, LATER + second)
+        assert losses.on_timer(LATER + second + 1.9) == []
+    assert sorted(losses.on_timer(LATER + 18 + SILENCE_SECONDS + 0.1)) == ["silence of other", "silence of replica"]
+
+
 def test_a_restarted_replica_counts_as_a_new_one() -> None:
     losses = detector()
     losses.batch("replica", 1, NODE, 1, LATER)

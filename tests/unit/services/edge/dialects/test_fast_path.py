@@ -87,6 +87,17 @@ def test_a_short_text_takes_the_fast_path(entry: Entry) -> None:
             assert type(request.command).__name__ == "PostMessage"
 
 
+@pytest.mark.parametrize(
+    "ids", [b'"ocid":"12","group_id":5', b'"ocid":12,"group_id":"5"', b'"ocid":"12","group_id":"5"']
+)
+def test_ids_of_v1_may_be_texts_on_the_fast_path(ids: bytes) -> None:
+    (entry,) = (entry for entry in FAST if entry.name == "ourchat-v1")
+    dialect = connect(entry)
+    log_in(dialect, ME)
+    with patch.object(json_frames, "_STRINGS", None):
+        only_request(dialect, SHORT_TEXTS[entry.name].replace(b'"ocid":12,"group_id":5', ids))
+
+
 @pytest.mark.parametrize("frame", [
     b'{"code":0,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
     b'{"code":0,"time":1.5,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',

@@ -17,6 +17,7 @@ from shared.contract.push import PushDue
 from shared.contract.subjects import OUTGOING_WEBHOOKS_DUE
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.message.environment import wait_until
 
 CHAT, OTHER = (ChatId(secrets.randbelow(2**40)) for _ in range(2))
 
@@ -96,9 +97,10 @@ class SlowStream:
         self.events: list[list[ChatId]] = []
         self.announcer = PushAnnouncer(cast(Bus, self), "m", self._recent, lambda: False)
         self.error: Exception | None = None
+        self.recent: list[ChatId] = []
 
     async def _recent(self, _: int) -> list[ChatId]:
-        return []
+        return self.recent
 
     async def publish_event(self, _: object, event: PushDue, *, key: str) -> None:
         self.events.append(event.chats)
@@ -119,3 +121,13 @@ async def test_a_chat_that_moves_while_it_is_announced_is_announced_again() -> N
     stream.error = None
     await stream.announcer.publish()
     assert stream.events[2:] == [[OTHER], [OTHER]]
+
+
+async def test_chats_with_recent_messages_are_announced_at_the_start() -> None:
+    """Another replica may have ended before its announcement."""
+    stream = SlowStream()
+    stream.recent = [OTHER]
+    running = asyncio.create_task(stream.announcer.run())
+    await wait_until(lambda: stream.events != [])
+    running.cancel()
+    assert stream.events[0] == [OTHER]
