@@ -195,7 +195,8 @@ class Cursor(NamedTuple):
 
     @property
     def first_unread(self) -> int:
-        return min(self.read_index + 1, self.unread_from or self.read_index + 1)
+        after_read = self.read_index + 1
+        return min(after_read, self.unread_from or after_read)
 
     def covers(self, index: int) -> bool:
         """Whether the message with this index is delivered."""
