@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from services.auth.adapters import housekeeping
-from services.auth.adapters.allocator import keep_freed_memory, use_one_arena
+from services.auth.adapters.allocator import keep_freed_memory
 from services.auth.adapters.auth_callout import AuthCallout
 from services.auth.adapters.mailer import Mailer, recovery_mail, verification_mail
 from services.auth.adapters.passwords import Argon2Hasher, CommonPasswords
@@ -63,7 +63,6 @@ class _Adapters(NamedTuple):
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run the service until `stopping` is set; wait for dependencies that are not available yet. Raises StartupError if
     the keys or tables cannot be used."""
-    use_one_arena()
     keys = await asyncio.to_thread(SigningKeys, settings.auth)
     service = DatabaseService("auth", settings, database_state)
     database, bus, metrics = service.database, service.bus, AuthMetrics(service.registry)

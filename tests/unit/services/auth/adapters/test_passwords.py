@@ -141,12 +141,11 @@ import sys
 from prometheus_client import CollectorRegistry
 from bench.system.processes import memory_kib
 from services.auth.adapters import passwords
-from services.auth.adapters.allocator import keep_freed_memory, use_one_arena
+from services.auth.adapters.allocator import keep_freed_memory
 from services.auth.metrics import AuthMetrics
 from shared.settings.accounts import AuthSettings
 
 async def main():
-    use_one_arena()
     passwords._RESTED_SECONDS = 0.1
     hasher = passwords.Argon2Hasher(AuthSettings(), AuthMetrics(CollectorRegistry()))
     keep_freed_memory()
