@@ -38,7 +38,9 @@ async def test_a_point_of_each_axis(target: MeasuredSystem, name: str) -> None:
 
 
 def test_the_command_offers_every_axis() -> None:
-    (axes,) = [one.type for one in bench.commands["growth"].params if one.name == "axes"]
+    command = bench.get_command(click.Context(bench), "growth")
+    assert command is not None
+    (axes,) = [one.type for one in command.params if one.name == "axes"]
     assert isinstance(axes, click.Choice)
     assert list(axes.choices) == list(AXES)
 
@@ -59,10 +61,11 @@ def test_replicas_run_on_postgresql_and_its_cost_is_counted(
 ) -> None:
     monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
     json = tmp_path / "growth.json"
-    chosen = ["--quick", "--axis", "scale", "--value", "2", "--rate", "50", "--json", str(json)]
+    chosen = ["--quick", "--axis", "scale", "--value", "2", "--rate", "200", "--json", str(json)]
     result = CliRunner().invoke(bench, ["growth", *chosen])
     assert result.exit_code == 0, result.output
     (grown,) = msgspec.json.decode(json.read_bytes(), type=list[Growth])
     (found,) = grown.points
-    assert found.parts["database"] > 0
-    assert {"cores of message-2", "cores of edge-2", "cores of database"} <= set(found.figures)
+    assert "database" in found.parts  # it may be 0, if PostgreSQL was vacuuming in the rest before
+    assert found.figures["cores of database"] > 0
+    assert {"cores of message-2", "cores of edge-2"} <= set(found.figures)
