@@ -7,7 +7,6 @@ second client has missed nothing. The times are measured in the client, on the s
 
 import argparse
 import asyncio
-import gc
 import json
 import sys
 import time
@@ -22,6 +21,7 @@ from dragoman_client.codec.native import NativeCodec
 from services.edge.canonical.positions import Place, pack
 from shared.contract.ids import ChatId
 from shared.contract.resume import KNOWN_STATES
+from shared.process import tune_garbage_collection
 from tests.stages.timing import percentiles
 
 _WINDOW, _TIMELINE = 30, 20
@@ -93,8 +93,7 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int,
     [account] = seeder.users([accounts[0]])
     account.secret = ""  # without the secret, the client logs in by its token, which is quicker than by a password
     have = pack("", {ChatId(chat): Place(_FIRST, 0) for chat in made})
-    gc.collect()
-    gc.freeze()  # a search for garbage among all that seeding has imported and made takes the client 0.1 s
+    tune_garbage_collection()  # a search for garbage among all that seeding has made takes the client 0.1 s
     lines = []
     ways: dict[str, dict[str, Any] | None] = {
         "knows the first messages": {"have": have},

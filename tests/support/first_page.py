@@ -115,13 +115,13 @@ class PageUser:
 
 @contextmanager
 def chromium(*options: str) -> Iterator[Browser]:
-    expect.set_options(timeout=_MILLISECONDS)  # the default is five seconds
     with sync_playwright() as playwright, launched(playwright.chromium, CHROMIUM, NO_GPU, *options) as browser:
         yield browser
 
 
 @contextmanager
 def launched(kind: BrowserType, program: str | None, *options: str) -> Iterator[Browser]:
+    expect.set_options(timeout=_MILLISECONDS)  # the default is five seconds
     arguments = ["--no-sandbox", "--no-proxy-server", *options]
     browser = kind.launch(executable_path=program, args=arguments)
     yield browser

@@ -45,14 +45,11 @@ def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None
     row = connection.execute(sa.select(*CHAT).where(chat.c.id == number)).one_or_none()
     if row is None:
         raise hidden_error(ErrorCode.NOT_FOUND)
-    own = sa.select(member.c.account).where(member.c.chat == number, member.c.account == actor, IS_MEMBER)
-    if actor is not None and connection.execute(own).one_or_none() is None:
-        raise hidden_error(ErrorCode.FORBIDDEN)
+    mute = None if actor is None else _settings_of(connection, number, actor)
     found = chat_of(row._mapping)
     first = [] if found.owner == NO_ACCOUNT else [found.owner]
     others = sa.select(member.c.account).where(member.c.chat == number, IS_MEMBER, member.c.account != found.owner)
     listed = connection.execute(others.order_by(member.c.seat).limit(limit - len(first))).scalars()
-    mute = None if actor is None else mutes_of(connection, actor, [number]).get(number)
     return ChatView(found, first + [AccountId(account) for account in listed], mute)
 
 
@@ -95,11 +92,9 @@ def _member_summaries(
     return summaries
 
 
-_FLAGS = member.c.mentions_only, member.c.pinned, member.c.archived
-_SHOWN = member.c.muted_until, *_FLAGS
+_SHOWN = member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived
 _SETTINGS = *_SHOWN, member.c.hidden
 _NO_SETTINGS = MemberSettings()
-_HAS_SETTINGS = sa.or_(member.c.muted_until > 0, member.c.hidden > 0, *(flag.is_(True) for flag in _FLAGS))
 
 
 def mute_chat(connection: sa.Connection, request: MuteChat) -> None:
@@ -135,12 +130,14 @@ def _set(connection: sa.Connection, number: ChatId, account: AccountId, values: 
     return MemberSettings(*row)
 
 
-def mutes_of(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> dict[ChatId, MemberSettings]:
-    """The account's settings of these chats. Chats without settings are left out. The end of a mute can be in the
-    past."""
-    own = sa.and_(member.c.account == account, member.c.chat.in_(numbers), IS_MEMBER, _HAS_SETTINGS)
-    rows = connection.execute(sa.select(member.c.chat, *_SETTINGS).where(own))
-    return {ChatId(number): MemberSettings(*settings) for number, *settings in rows}
+def _settings_of(connection: sa.Connection, number: ChatId, account: AccountId) -> MemberSettings | None:
+    """The account's settings of this chat, or None if it has none. The end of a mute can be in the past. Raises
+    RequestError unless the account is a member."""
+    own = sa.select(*_SETTINGS).where(member.c.chat == number, member.c.account == account, IS_MEMBER)
+    if (row := connection.execute(own).one_or_none()) is None:
+        raise hidden_error(ErrorCode.FORBIDDEN)
+    settings = MemberSettings(*row)
+    return None if settings == _NO_SETTINGS else settings
 
 
 def _page() -> sa.Select[Any]:
