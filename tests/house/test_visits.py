@@ -55,7 +55,7 @@ PARTS = {
     "Out: from a delivery batch to the socket": "edge",
 }
 """The lists of the page, each with the service that it describes."""
-OF_A_DIALECT = {"decode": "Dialect", "encode_message": "Dialect", "must_hold": "PushGate"}
+OF_A_DIALECT = {"decode": "Dialect", "encode_message": "Dialect", "admit": "PushGate"}
 """The page lists these functions under their base classes."""
 MOST_VISITS, MOST_FILES = 152, 39
 MESSAGES = 60

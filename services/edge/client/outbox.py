@@ -192,11 +192,12 @@ class ClientOutbox:
             message, frames = encoded.message, encoded.frames(dialect)
             if record is not None:
                 record.add(message.chat, message.index)
-            if gate is not None and gate.must_hold(message.chat):
+            admitted = frames if gate is None else gate.admit(message, frames)
+            if admitted is not None:
+                self.write(admitted, message if dialect.confirms_pushes else None)
+            elif gate is not None:
                 self._push_all(gate.hold(message, frames, _now()))
                 self._enforce_limit(gate.held_bytes)
-            else:
-                self.write(frames, message if dialect.confirms_pushes else None)
 
     def release(self, chat: ChatId) -> None:
         """Write the held messages of this chat, because a reply to a message of the chat follows."""

@@ -71,8 +71,8 @@ class PushGate(ABC):
     """When the edge must call `wake`. The edge reads this value after every call of the dialect."""
 
     @abstractmethod
-    def must_hold(self, chat: ChatId) -> bool:
-        """Whether a message of this chat must be passed to `hold` instead of being written at once."""
+    def admit(self, message: Message, frames: tuple[Outgoing, ...]) -> tuple[Outgoing, ...] | None:
+        """Return the frames to write at once for this message, or None if the message must be passed to `hold`."""
 
     @abstractmethod
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:

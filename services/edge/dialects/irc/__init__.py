@@ -305,7 +305,9 @@ class Irc(Dialect):
         return task.answer.add(written, self._session)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        return encode_event(self._session, event)
+        pushes = encode_event(self._session, event)
+        self._gate.replan()
+        return pushes
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         return messages.encode_message(shown, self._style)

@@ -29,13 +29,16 @@ class _Held(NamedTuple):
 class MessageGate(PushGate):
     """See services.edge.dialects.base.PushGate."""
 
-    __slots__ = ("_entered_ms", "_queues", "_session", "held_bytes", "wake_at")
+    __slots__ = ("_entered_ms", "_open", "_queues", "_session", "held_bytes", "wake_at")
 
     def __init__(self, session: IrcSession) -> None:
         self._session = session
         self._entered_ms = 0
         """The time of the login in Unix milliseconds. Older messages are missed ones."""
         self._queues: dict[ChatId, list[_Held]] = {}
+        self._open: dict[ChatId, str] = {}
+        """The names of the channels whose new messages need none of the checks of `hold`. Everything that may change
+        this clears the dictionary."""
         self.held_bytes = 0
         self.wake_at: float | None = None
 
@@ -43,11 +46,13 @@ class MessageGate(PushGate):
         """Note that an account has logged in or out. Drops the held messages, which stay undelivered."""
         self._entered_ms = self._session.info.unix_ms()
         self._queues.clear()
+        self._open.clear()
         self.held_bytes, self.wake_at = 0, None
 
     def replan(self) -> None:
-        """Compute again when held messages can be written. The dialect calls this after every line and reply, because
-        these may have shown a channel."""
+        """Compute again when held messages can be written. The dialect calls this after every line, reply and event,
+        because these may have shown, hidden or renamed a channel."""
+        self._open.clear()
         for chat in [chat for chat in self._queues if self._is_hidden(chat)]:
             self.held_bytes -= sum(_size(held.frames) for held in self._queues.pop(chat))
         if self._queues:
@@ -55,8 +60,9 @@ class MessageGate(PushGate):
                 _NOW if any(self._is_ready(chat, queue[0].frames) for chat, queue in self._queues.items()) else None
             )
 
-    def must_hold(self, chat: ChatId) -> bool:
-        return True
+    def admit(self, message: Message, frames: tuple[Outgoing, ...]) -> tuple[Outgoing, ...] | None:
+        name = self._open.get(message.chat)
+        return None if name is None or message.time < self._entered_ms else _addressed_once(frames, name)
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         shown: tuple[Push, ...] = ()
@@ -113,7 +119,10 @@ class MessageGate(PushGate):
             return Push((), message)
         name = session.chat_name(message, partner)
         frames = _addressed_once(frames, name) if partner is None else addressed(frames, name)
-        if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
+        if session.has("server-time"):
+            if partner is None:
+                self._open[message.chat] = name
+        elif (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
         if message.time < self._entered_ms and session.has("batch"):  # bots do not obey such a message
             frames = tuple(session.batch("chathistory", lines(frames), word(name)))

@@ -219,8 +219,8 @@ class V2PushGate(PushGate):
         self._announced[chat] = now
         return (Push((session_frame(chat),)),)
 
-    def must_hold(self, chat: ChatId) -> bool:
-        return chat not in self.free
+    def admit(self, message: Message, frames: tuple[Outgoing, ...]) -> tuple[Outgoing, ...] | None:
+        return frames if message.chat in self.free else None
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         self._queues.setdefault(message.chat, []).append(Push(frames, message))

@@ -148,8 +148,8 @@ class JsonGate(PushGate):
         self._held: dict[ChatId, list[Push]] = {}
         self._update()
 
-    def must_hold(self, chat: ChatId) -> bool:
-        return chat in self.until
+    def admit(self, message: Message, frames: tuple[Outgoing, ...]) -> tuple[Outgoing, ...] | None:
+        return None if message.chat in self.until else frames
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         self._held.setdefault(message.chat, []).append(Push(frames, message))

@@ -11,6 +11,7 @@ from services.edge.canonical.events import ChatJoined, MaintenanceChanged
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import MessageAccepted, Reply
 from services.edge.dialects.base import Dialect, DisplayMessage, LoadedChat, Push
+from services.edge.dialects.ourchat_v2 import V2PushGate
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.body import pack_segments
@@ -41,7 +42,7 @@ class V2Scenario:
         entry = by_path("/ws/ourchat-v2", DIALECTS)
         assert entry is not None
         self.dialect: Dialect = connect(entry)
-        assert self.dialect.gate is not None
+        assert isinstance(self.dialect.gate, V2PushGate)
         self.gate = self.dialect.gate
         self.now = 100.0
         self.seen: list[ClientFrame] = []
@@ -121,10 +122,10 @@ class V2Scenario:
         """Delivers a message of another user in this chat."""
         message = self._next(chat, OTHER)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
-        if self.gate.must_hold(message.chat):
+        if (admitted := self.gate.admit(message, frames)) is None:
             self._push(self.gate.hold(message, frames, self.now))
         else:
-            self._push((Push(frames, message),))
+            self._push((Push(admitted, message),))
 
     def join(self, chat: int) -> None:
         self._push(self.dialect.encode_event(ChatJoined(ChatId(chat)), self.now))
