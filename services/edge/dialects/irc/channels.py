@@ -8,7 +8,7 @@ from services.edge.canonical.irc_commands import ShowAway
 from services.edge.canonical.replies import HistoryPage, UsersFound
 from services.edge.dialects import validation
 from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
-from services.edge.dialects.irc.names import MODES, PREFIXES, User, channel_of, numbered_channel, user_of
+from services.edge.dialects.irc.names import MODES, User, channel_of, marks, numbered_channel, user_of
 from services.edge.dialects.irc.names import user_of_member as member_user
 from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, targets
 from services.edge.dialects.irc.subscriptions import sync_chat, sync_later
@@ -40,7 +40,7 @@ _SEARCHED_MESSAGES = 100
 # Showing a channel
 
 
-def show_channel(session: IrcSession, chat: ChatId, answer: Answer, *, silent: bool = False) -> None:
+def show_channel(session: IrcSession, chat: ChatId, answer: Answer, *, silent: bool = False) -> Lines:
     """Show JOIN, topic and names of a group that the account is in. `silent`: whether the client has not asked for
     it."""
     channel = session.channels.setdefault(chat, Channel(numbered_channel(chat, ""), invited=True))
@@ -53,7 +53,7 @@ def show_channel(session: IrcSession, chat: ChatId, answer: Answer, *, silent: b
             return () if silent else [session.fail(answer.command, failure)]
         return [session.fail(answer.command or "JOIN", failure, channel.name), *_joined(session, chat, [], answer)]
 
-    session.request(GetChat(chat, members=2), answer, lambda view: show_described(session, view, answer), failed)
+    return session.request(GetChat(chat, members=2), answer, lambda view: show_described(session, view, answer), failed)
 
 
 def hide(session: IrcSession, chat: ChatId, answer: Answer) -> None:
@@ -65,9 +65,7 @@ def hide(session: IrcSession, chat: ChatId, answer: Answer) -> None:
             yield from hidden_elsewhere(session, channel)
             yield session.notice(f"You are still a member of {channel.name}: PART {channel.name} :leave ends it")
 
-    def failed(failure: Failure) -> Lines:
-        return [failed_in(session, failure, answer, session.channel_name(chat))]
-
+    failed = failing_in(session, answer, session.channel_name(chat))
     session.request(PlaceChat(chat, hidden=session.info.unix_ms()), answer, hidden, failed)
 
 
@@ -78,21 +76,20 @@ def hidden_elsewhere(session: IrcSession, channel: Channel) -> Lines:
     return [session.own("PART", channel.name)] if was_shown else ()
 
 
-def show_hidden(session: IrcSession, chat: ChatId, answer: Answer) -> None:
+def show_hidden(session: IrcSession, chat: ChatId, answer: Answer) -> Lines:
     """Show a hidden channel again."""
     channel = session.channels.setdefault(chat, Channel(numbered_channel(chat, ""), invited=True))
     channel.shown, channel.wanted = False, True
-    show_channel(session, chat, answer)
+    return show_channel(session, chat, answer)
 
 
-def _find_mention(session: IrcSession, chat: ChatId, hidden: int, answer: Answer) -> None:
+def _find_mention(session: IrcSession, chat: ChatId, hidden: int, answer: Answer) -> Lines:
     """Show a hidden channel whose newest messages mention the account. Its messages are held until this is known."""
     mark = mention_mark(session.account)
 
     def found(page: HistoryPage) -> Lines:
         if any(one.message.time > hidden and mark in one.message.body for one in page.messages):
-            show_hidden(session, chat, answer)
-            return ()
+            return show_hidden(session, chat, answer)
         return keep_hidden()
 
     def keep_hidden(_: Failure | None = None) -> Lines:
@@ -101,7 +98,7 @@ def _find_mention(session: IrcSession, chat: ChatId, hidden: int, answer: Answer
             channel.hidden = True
         return ()
 
-    session.request(ReadHistory(chat, -1, _SEARCHED_MESSAGES, older=True), answer, found, keep_hidden)
+    return session.request(ReadHistory(chat, -1, _SEARCHED_MESSAGES, older=True), answer, found, keep_hidden)
 
 
 def show_described(session: IrcSession, view: ChatView, answer: Answer) -> Lines:
@@ -110,14 +107,12 @@ def show_described(session: IrcSession, view: ChatView, answer: Answer) -> Lines
         session.channels.pop(chat, None)
         others = [member for member in view.members if member != session.account]
         session.partners[chat] = (others or [session.account])[0]
-        learn_users(session, others, answer)
-        return ()
+        return learn_users(session, others, answer)
     channel = session.channels.setdefault(chat, Channel(""))
     remember(channel, view.chat)
     if view.mute is not None and view.mute.hidden:
         if not channel.wanted:
-            _find_mention(session, chat, view.mute.hidden, answer)
-            return ()
+            return _find_mention(session, chat, view.mute.hidden, answer)
         session.request(PlaceChat(chat, hidden=0), answer, lambda _: (), lambda _: ())
     if channel.topic_by not in (NO_ACCOUNT, session.account):
         learn_users(session, [channel.topic_by], answer)
@@ -128,8 +123,9 @@ def show_described(session: IrcSession, view: ChatView, answer: Answer) -> Lines
         return _with_names(session, chat, answer, marker_line(session, channel.name, reply.time))
 
     unmarked = marker_line(session, channel.name, 0)
-    session.request(MarkReadTime(chat), answer, marked, lambda failure: _with_names(session, chat, answer, unmarked))
-    return ()
+    return session.request(
+        MarkReadTime(chat), answer, marked, lambda failure: _with_names(session, chat, answer, unmarked)
+    )
 
 
 def marker_line(session: IrcSession, target: str, time: int) -> bytes:
@@ -151,8 +147,7 @@ def _with_names(session: IrcSession, chat: ChatId, answer: Answer, marker: bytes
         """The lines of a join. They contain no members if the members cannot be read now."""
         return _joined(session, chat, lines, answer, marker)
 
-    list_members(session, chat, answer, keep, joined, joined)
-    return ()
+    return list_members(session, chat, answer, keep, joined, joined)
 
 
 def remember(channel: Channel, chat: Chat) -> None:
@@ -214,7 +209,7 @@ def kick_line(session: IrcSession, channel: str, user: User, by: User, reason: s
     return session.by(by, session.line("KICK", channel, user.nick, last=reason or by.nick, source=by.mask))
 
 
-def learn_users(session: IrcSession, accounts: list[AccountId], answer: Answer) -> None:
+def learn_users(session: IrcSession, accounts: list[AccountId], answer: Answer) -> Lines:
     """Learn the names of the other members of private chats."""
 
     def found(users: UsersFound) -> Lines:
@@ -222,8 +217,7 @@ def learn_users(session: IrcSession, accounts: list[AccountId], answer: Answer) 
         return ()
 
     unknown = tuple(account for account in accounts if account not in session.users)
-    if unknown:
-        session.request(ShowProfiles(unknown), answer, found, lambda failure: ())
+    return session.request(ShowProfiles(unknown), answer, found, lambda failure: ()) if unknown else ()
 
 
 def _names(session: IrcSession, members: list[MemberRole]) -> Iterator[str]:
@@ -231,10 +225,6 @@ def _names(session: IrcSession, members: list[MemberRole]) -> Iterator[str]:
         user = member_user(member, session.server)
         shown = user.mask if session.has("userhost-in-names") else user.nick
         yield session.prefixes(marks(member.role, speaker=member.speaker)) + shown
-
-
-def marks(role: Role, *, speaker: bool) -> str:
-    return PREFIXES.get(role, "") + ("+" if speaker else "")
 
 
 def _names_lines(session: IrcSession, channel: str, names: Iterable[str], modes: str = "") -> Iterator[bytes]:
@@ -279,8 +269,7 @@ def find_chat(
     if not name.startswith("#") or len(name) < 2:
         return failed(Failure(ErrorCode.NOT_FOUND, _NO_CHANNEL))
     done: Callable[[HandleFound], Lines] = lambda reply: found(reply.chat)  # noqa: E731
-    session.request(FindHandle(name[1:]), answer, done, failed)
-    return ()
+    return session.request(FindHandle(name[1:]), answer, done, failed)
 
 
 def no_channel(session: IrcSession, name: str) -> bytes:
@@ -289,6 +278,11 @@ def no_channel(session: IrcSession, name: str) -> bytes:
 
 def not_in(session: IrcSession, name: str) -> bytes:
     return session.numeric("442", word(name), last=_NOT_IN)
+
+
+def failing_in(session: IrcSession, answer: Answer, name: str, *words: str) -> Callable[[Failure], Lines]:
+    """A function that writes the error line for a failed request about a group."""
+    return lambda failure: [failed_in(session, failure, answer, name, *words)]
 
 
 def failed_in(session: IrcSession, failure: Failure, answer: Answer, name: str, *words: str) -> bytes:
@@ -309,14 +303,11 @@ def topic(session: IrcSession, line: Line, answer: Answer) -> Lines:
     name, *new = line.parameters
 
     def found(chat: ChatId) -> Lines:
-        def failed(failure: Failure) -> Lines:
-            return [failed_in(session, failure, answer, name)]
-
+        failed = failing_in(session, answer, name)
         if new:
             text = validation.topic(plain(new[0]), session.info.limits)
             changed: Callable[[ChatVersion], Lines] = lambda reply: topic_changed(session, chat, text, reply.time)  # noqa: E731
-            session.request(SetChat(chat, topic=text), answer, changed, failed)
-            return ()
+            return session.request(SetChat(chat, topic=text), answer, changed, failed)
         return described(session, chat, answer, lambda channel: _topic_lines(session, channel), failed)
 
     return find_chat(session, name, answer, found)
@@ -340,8 +331,7 @@ def described(
         remember(channel, view.chat)
         return describe(channel)
 
-    session.request(GetChat(chat, members=2), answer, done, failed)
-    return ()
+    return session.request(GetChat(chat, members=2), answer, done, failed)
 
 
 def topic_changed(
@@ -375,8 +365,8 @@ def _list_names(session: IrcSession, name: str, answer: Answer, end: list[bytes]
     def write(members: list[MemberRole]) -> Lines:
         return _names_lines(session, name, _names(session, members), known.modes if known else "")
 
-    list_members(session, chat, answer, write, lambda: end, partial(_same, end))  # users who are no members get no list
-    return ()
+    no_list = partial(_same, end)  # users who are no members get no list
+    return list_members(session, chat, answer, write, lambda: end, no_list)
 
 
 def role_line(session: IrcSession, channel: str, nick: str, role: Role, source: str) -> bytes:

@@ -171,8 +171,7 @@ def request_chats(
 ) -> Lines:
     """Request a page of the account's chats, in which the chat with the newest message is first. `before`: the end of
     the previous page."""
-    session.request(ResumeChats("", {}, _PAGE_CHATS, 0, before), answer, listed)
-    return ()
+    return session.request(ResumeChats("", {}, _PAGE_CHATS, 0, before), answer, listed)
 
 
 def name_of(session: IrcSession, resumed: ChatToResume) -> str:
@@ -321,8 +320,7 @@ def _has_room(found: Sequence[DisplayMessage]) -> bool:
 
 
 def _read_page(request: _ChatHistory, command: ReadHistory, done: Callable[[HistoryPage], Lines]) -> Lines:
-    request.session.request(command, request.answer, done, lambda failure: _failed(request, failure))
-    return ()
+    return request.session.request(command, request.answer, done, lambda failure: _failed(request, failure))
 
 
 def _failed(request: _ChatHistory, failure: Failure) -> Lines:
@@ -373,8 +371,7 @@ def _read_happenings(request: _ChatHistory, span: _Span, done: Callable[[list[_E
         return done([_happened(request, one, found.faces) for one in found.happenings], found.more)
 
     command = ListHappenings(request.chat, span.after, span.before, request.most, newest=span.newest)
-    request.session.request(command, request.answer, listed, lambda failure: _failed(request, failure))
-    return ()
+    return request.session.request(command, request.answer, listed, lambda failure: _failed(request, failure))
 
 
 def _happened(request: _ChatHistory, one: Happening, faces: Mapping[AccountId, ProfileSummary]) -> _Entry:

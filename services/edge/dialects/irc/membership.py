@@ -5,6 +5,7 @@ from functools import partial
 
 from services.edge.dialects.irc.channels import (
     failed_in,
+    failing_in,
     find_chat,
     hide,
     no_channel,
@@ -16,7 +17,7 @@ from services.edge.dialects.irc.channels import (
 from services.edge.dialects.irc.lines import Line, plain, word
 from services.edge.dialects.irc.names import User, channel_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
-from services.edge.dialects.irc.users import find_users
+from services.edge.dialects.irc.users import find_user, find_users, no_nick
 from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import (
@@ -54,10 +55,8 @@ def _join(session: IrcSession, name: str, key: str, answer: Answer) -> Lines:
         channel = session.channels.get(chat)
         if channel is None or channel.ended:
             session.channels.pop(chat, None)
-            _request_membership(session, chat, name, key, answer)
-        elif channel.hidden:
-            show_hidden(session, chat, answer)
-        return ()
+            return _request_membership(session, chat, name, key, answer)
+        return show_hidden(session, chat, answer) if channel.hidden else ()
 
     return find_chat(session, name, answer, found, lambda failure: _create(session, name, answer))
 
@@ -70,8 +69,7 @@ def _create(session: IrcSession, name: str, answer: Answer) -> Lines:
     handle = name[1:]
 
     def made_meanwhile(chat: ChatId) -> Lines:
-        _request_membership(session, chat, name, "", answer)
-        return ()
+        return _request_membership(session, chat, name, "", answer)
 
     def failed(failure: Failure) -> Lines:
         if failure.code is ErrorCode.CONFLICT:
@@ -80,8 +78,7 @@ def _create(session: IrcSession, name: str, answer: Answer) -> Lines:
         return [session.numeric(code, word(name), last=failure.words)]
 
     command = CreateChat([], handle, join_policy=JoinPolicy.OPEN, handle=handle)
-    session.request(command, answer, lambda view: show_described(session, view, answer), failed)
-    return ()
+    return session.request(command, answer, lambda view: show_described(session, view, answer), failed)
 
 
 def _may_create(session: IrcSession) -> bool:
@@ -93,25 +90,23 @@ def _may_create(session: IrcSession) -> bool:
     return True
 
 
-def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, answer: Answer) -> None:
+def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, answer: Answer) -> Lines:
     def done(reply: MembershipRequested) -> Lines:
         if reply.joined:
-            show_channel(session, chat, answer)
-            return ()
+            return show_channel(session, chat, answer)
         text = "This group has to accept you: your request is sent, and you will join once it is accepted"
         return [session.numeric("473", word(name), last=text)]
 
     def failed(failure: Failure) -> Lines:
         if failure.code is ErrorCode.CONFLICT:  # the user is a member already
-            show_hidden(session, chat, answer)
-            return ()
+            return show_hidden(session, chat, answer)
         numeric = {Reason.BANNED: "474", Reason.WRONG_KEY: "475"}.get(Reason(failure.reason)) if failure.reason else ""
         others = {ErrorCode.FORBIDDEN: "473", ErrorCode.NOT_FOUND: "403", ErrorCode.LIMIT: "471"}
         if found := numeric or others.get(failure.code):
             return [session.numeric(found, word(name), last=failure.words)]
         return [session.fail(answer.command, failure, word(name))]
 
-    session.request(RequestMembership(chat, key=key), answer, done, failed)
+    return session.request(RequestMembership(chat, key=key), answer, done, failed)
 
 
 def part(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
@@ -149,10 +144,9 @@ def _kick(session: IrcSession, name: str, wanted: list[str], reason: str, answer
                 if nick in known:
                     _end_membership(session, chat, known[nick].account, answer, name, nick, reason)
                 else:
-                    yield session.numeric("401", word(nick), last="There is no such nick")
+                    yield no_nick(session, nick)
 
-        find_users(session, wanted, answer, users)
-        return ()
+        return find_users(session, wanted, answer, users)
 
     return find_chat(session, name, answer, found)
 
@@ -173,9 +167,7 @@ def _end_membership(
         channel.shown, channel.hidden, channel.ended = False, True, True
         return [session.own("PART", channel.name, last=reason or None)]
 
-    def failed(failure: Failure) -> Lines:
-        return [failed_in(session, failure, answer, name, *([word(nick)] if nick else []))]
-
+    failed = failing_in(session, answer, name, *([word(nick)] if nick else []))
     session.request(EndMembership(chat, account, reason=reason[:_REASON_CHARACTERS]), answer, done, failed)
 
 
@@ -192,8 +184,7 @@ def rename(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
     def found(chat: ChatId) -> Lines:
         reason = plain("".join(rest[:1]))[:_REASON_CHARACTERS]
-        session.request(SetChat(chat, handle=new[1:], reason=reason), answer, lambda _: (), failed)
-        return ()
+        return session.request(SetChat(chat, handle=new[1:], reason=reason), answer, lambda _: (), failed)
 
     if not new.startswith("#") or len(new) < 2:
         return failed(Failure(ErrorCode.INVALID, "A channel begins with # and has a name"))
@@ -202,28 +193,22 @@ def rename(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 def invite(session: IrcSession, line: Line, answer: Answer) -> Lines:
     if not line.parameters:
-        session.request(ListInvitations(), answer, lambda reply: _invitations(session, reply))
-        return ()
+        return session.request(ListInvitations(), answer, lambda reply: _invitations(session, reply))
     if len(line.parameters) < 2:
         raise rejection(answer, "461", "A parameter is missing", "INVITE")
     nick, name, *_ = line.parameters
 
     def found(chat: ChatId) -> Lines:
-        def users(known: dict[str, User]) -> Lines:
-            if nick not in known:
-                return [session.numeric("401", word(nick), last="There is no such nick")]
-            user = known[nick]
+        def invite_user(user: User) -> Lines:
             done = session.numeric("341", user.nick, word(name))
-            session.request(Invite(chat, user.account), answer, lambda _: [done], failed)
-            return ()
+            return session.request(Invite(chat, user.account), answer, lambda _: [done], failed)
 
         def failed(failure: Failure) -> Lines:
             if failure.code is ErrorCode.CONFLICT:
                 return [session.numeric("443", word(nick), word(name), last="is in this channel already")]
             return [failed_in(session, failure, answer, name)]
 
-        find_users(session, [nick], answer, users)
-        return ()
+        return find_user(session, nick, answer, invite_user)
 
     return find_chat(session, name, answer, found)
 

@@ -1,6 +1,7 @@
 """Handles METADATA: texts of users and channels, stored under keys."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from services.edge.canonical.commands import Command
 from services.edge.dialects.addresses import stored_address
@@ -10,7 +11,7 @@ from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
 from services.edge.dialects.irc.names import User, fold, is_channel
 from services.edge.dialects.irc.session import NOBODY, Answer, IrcSession, Lines, rejection
 from services.edge.dialects.irc.subscriptions import MOST_SUBSCRIPTIONS, sync_chat, sync_later, value_line
-from services.edge.dialects.irc.users import NO_NICK, find_users
+from services.edge.dialects.irc.users import NO_NICK, find_user
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.metadata import (
@@ -45,15 +46,15 @@ def metadata(session: IrcSession, line: Line, answer: Answer) -> Lines:
         case "SUBS":
             return _keys(session, "772", session.subscribed)
         case "GET" if keys:
-            return _with_target(session, target, answer, _Get(session, keys, answer))
+            return _with_target(session, target, answer, partial(_get, session, answer, keys))
         case "LIST":
-            return _with_target(session, target, answer, _Get(session, [], answer))
+            return _with_target(session, target, answer, partial(_get, session, answer, []))
         case "SYNC":
-            return _with_target(session, target, answer, _Sync(session, answer))
+            return _with_target(session, target, answer, partial(_sync, session, answer))
         case "SET" if keys and keys[0]:
-            return _with_target(session, target, answer, _Set(session, keys[0], "".join(rest[1:2]), answer))
+            return _with_target(session, target, answer, partial(_set, session, answer, keys[0], "".join(rest[1:2])))
         case "CLEAR":
-            return _with_target(session, target, answer, _Set(session, "", "", answer))
+            return _with_target(session, target, answer, partial(_set, session, answer, "", ""))
         case "GET" | "SET":
             raise rejection(answer, "461", "A key is missing", "METADATA")
     raise rejection(answer, "", "There is no such subcommand", subcommand, fail="SUBCOMMAND_INVALID")
@@ -84,7 +85,7 @@ def show_own(session: IrcSession, answer: Answer) -> None:
         except DecodeError as error:
             answer.follow(fail(key)(error.failure))
     session.early_metadata.clear()
-    _Get(session, [], answer)(session.account, NO_CHAT, session.nick)
+    _get(session, answer, [], session.account, NO_CHAT, session.nick)
 
 
 def _rejected(key: str, value: str, present: int) -> Failure | None:
@@ -96,22 +97,15 @@ def _rejected(key: str, value: str, present: int) -> Failure | None:
 
 
 def _with_target(session: IrcSession, target: str, answer: Answer, found: _Found) -> Lines:
-    def missing(failure: Failure) -> Lines:
-        return [session.fail("METADATA", failure, word(target), code="INVALID_TARGET")]
-
-    def users(known: dict[str, User]) -> Lines:
-        if target not in known:
-            return missing(Failure(ErrorCode.NOT_FOUND, NO_NICK))
-        return found(known[target].account, NO_CHAT, known[target].nick)
-
+    missing = session.failing("METADATA", word(target), code="INVALID_TARGET")
     if session.account == NO_ACCOUNT:
         return missing(Failure(ErrorCode.UNAUTHENTICATED, "You are not logged in"))
     if is_channel(target):
         return find_chat(session, target, answer, lambda chat: found(NO_ACCOUNT, chat, word(target)), missing)
     if target == NOBODY or fold(target) == fold(session.nick):
         return found(session.account, NO_CHAT, session.nick)
-    find_users(session, [target], answer, users)
-    return ()
+    user_found: Callable[[User], Lines] = lambda user: found(user.account, NO_CHAT, user.nick)  # noqa: E731
+    return find_user(session, target, answer, user_found, lambda: missing(Failure(ErrorCode.NOT_FOUND, NO_NICK)))
 
 
 def _failed(session: IrcSession, failure: Failure, target: str, key: str) -> bytes:
@@ -126,64 +120,46 @@ def _failed(session: IrcSession, failure: Failure, target: str, key: str) -> byt
     return session.fail("METADATA", failure, target)
 
 
-class _Get:
-    """Handles GET, and LIST, which has no keys."""
+def _get(session: IrcSession, answer: Answer, keys: list[str], account: AccountId, chat: ChatId, name: str) -> Lines:
+    """Handle GET, and LIST, which has no keys."""
 
-    def __init__(self, session: IrcSession, keys: list[str], answer: Answer) -> None:
-        self._session = session
-        self._keys = keys
-        self._answer = answer
+    def listed(found: MetadataList) -> Lines:
+        values = {one.key: one.value for one in found.values}
+        return session.batch("metadata", _value_lines(session, name, keys or [*values], values), name)
 
-    def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
-        session = self._session
-
-        def listed(found: MetadataList) -> Lines:
-            values = {one.key: one.value for one in found.values}
-            return session.batch("metadata", self._lines(name, values), name)
-
-        def failed(failure: Failure) -> Lines:
-            return [session.fail("METADATA", failure, name, code="INVALID_TARGET")]
-
-        wanted = tuple(key for key in self._keys if KEY.fullmatch(key))
-        session.request(ListMetadata(account, chat, wanted), self._answer, listed, failed)
-        return ()
-
-    def _lines(self, name: str, values: dict[str, str]) -> Iterator[bytes]:
-        for key in self._keys or values:
-            if KEY.fullmatch(key):
-                yield value_line(self._session, name, key, values.get(key, ""))
-            else:
-                yield _failed(self._session, Failure(ErrorCode.INVALID, "This is no key", "key"), name, key)
+    wanted = tuple(key for key in keys if KEY.fullmatch(key))
+    failed = session.failing("METADATA", name, code="INVALID_TARGET")
+    return session.request(ListMetadata(account, chat, wanted), answer, listed, failed)
 
 
-class _Set:
-    """Handles SET, and CLEAR, which has no key."""
+def _value_lines(session: IrcSession, name: str, keys: list[str], values: dict[str, str]) -> Iterator[bytes]:
+    for key in keys:
+        if KEY.fullmatch(key):
+            yield value_line(session, name, key, values.get(key, ""))
+        else:
+            yield _failed(session, Failure(ErrorCode.INVALID, "This is no key", "key"), name, key)
 
-    def __init__(self, session: IrcSession, key: str, value: str, answer: Answer) -> None:
-        self._session = session
-        self._key = key
-        self._value = value
-        self._answer = answer
 
-    def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
-        session, key = self._session, self._key
+def _set(
+    session: IrcSession, answer: Answer, key: str, value: str, account: AccountId, chat: ChatId, name: str
+) -> Lines:
+    """Handle SET, and CLEAR, which has no key."""
 
-        def done(found: MetadataList | Ack) -> Lines:
-            if key or isinstance(found, Ack):
-                return [value_line(session, name, key, self._value)]
-            return session.batch("metadata", [value_line(session, name, one.key, "") for one in found.values], name)
+    def done(found: MetadataList | Ack) -> Lines:
+        if key or isinstance(found, Ack):
+            return [value_line(session, name, key, value)]
+        return session.batch("metadata", [value_line(session, name, one.key, "") for one in found.values], name)
 
-        def failed(failure: Failure) -> Lines:
-            return [_failed(session, failure, name, key)]
+    def failed(failure: Failure) -> Lines:
+        return [_failed(session, failure, name, key)]
 
-        if key and (failure := _rejected(key, self._value, 0)):
-            return failed(failure)
-        try:
-            command = _setting(session, key, self._value, account, chat)
-        except DecodeError as error:
-            return failed(error.failure)
-        session.request(command, self._answer, done, failed)
-        return ()
+    if key and (failure := _rejected(key, value, 0)):
+        return failed(failure)
+    try:
+        command = _setting(session, key, value, account, chat)
+    except DecodeError as error:
+        return failed(error.failure)
+    return session.request(command, answer, done, failed)
 
 
 def _setting(session: IrcSession, key: str, value: str, account: AccountId, chat: ChatId = NO_CHAT) -> Command:
@@ -196,18 +172,12 @@ def _setting(session: IrcSession, key: str, value: str, account: AccountId, chat
     return SetProfile(account, plain(value) or session.nick.removesuffix(f"|{account}"))
 
 
-class _Sync:
-    def __init__(self, session: IrcSession, answer: Answer) -> None:
-        self._session = session
-        self._answer = answer
-
-    def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
-        if not self._session.subscribed:
-            return self._session.batch("metadata", (), name)
-        if chat:
-            sync_chat(self._session, chat, name, self._answer, requested=True)
-            return ()
-        return _Get(self._session, [*self._session.subscribed], self._answer)(account, chat, name)
+def _sync(session: IrcSession, answer: Answer, account: AccountId, chat: ChatId, name: str) -> Lines:
+    if not session.subscribed:
+        return session.batch("metadata", (), name)
+    if chat:
+        return sync_chat(session, chat, name, answer, requested=True)
+    return _get(session, answer, [*session.subscribed], account, chat, name)
 
 
 # Subscriptions

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from services.edge.canonical.irc_commands import ShowModes
-from services.edge.dialects.irc.channels import described, failed_in, find_chat
+from services.edge.dialects.irc.channels import described, failing_in, find_chat
 from services.edge.dialects.irc.lines import Line, word
 from services.edge.dialects.irc.names import User, channel_of
 from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, rejection, targets
-from services.edge.dialects.irc.users import find_users
+from services.edge.dialects.irc.users import find_users, no_nick
 from shared.contract.directory import GroupList, GroupListed, ListGroups
-from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import ChangeModes, ListMasks, MaskList, ModeChange
 from shared.irc_names import mask_form
@@ -44,10 +43,8 @@ def mode(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def _channel_mode(session: IrcSession, chat: ChatId, name: str, rest: list[str], answer: Answer) -> Lines:
-    def failed(failure: Failure) -> Lines:
-        return [failed_in(session, failure, answer, name)]
-
     if not rest:
+        failed = failing_in(session, answer, name)
         return described(session, chat, answer, lambda channel: _show(session, name, channel), failed)
     wanted = _parse(session, name, rest, answer)
     for kind in wanted.lists:
@@ -73,20 +70,16 @@ def _change(
         elif one.text in known:
             made.append(ModeChange(one.on, one.mode, str(known[one.text].account)))
         else:
-            yield_line = session.numeric("401", word(one.text), last="There is no such nick")
-            return [yield_line]
+            return [no_nick(session, one.text)]
     nick = next((one.text for one in changes if one.mode in _OF_USERS), "")
-    _request(session, chat, name, made, answer, nick)
-    return ()
+    return _request(session, chat, name, made, answer, nick)
 
 
 def _request(
     session: IrcSession, chat: ChatId, name: str, changes: list[ModeChange], answer: Answer, nick: str = ""
-) -> None:
-    def failed(failure: Failure) -> Lines:
-        return [failed_in(session, failure, answer, name, *([word(nick)] if nick else []))]
-
-    session.request(ChangeModes(chat, changes), answer, lambda _: (), failed)
+) -> Lines:
+    failed = failing_in(session, answer, name, *([word(nick)] if nick else []))
+    return session.request(ChangeModes(chat, changes), answer, lambda _: (), failed)
 
 
 def _parse(session: IrcSession, name: str, rest: list[str], answer: Answer) -> _Wanted:
@@ -146,7 +139,7 @@ def _list_masks(session: IrcSession, chat: ChatId, kind: str, name: str, answer:
             yield session.numeric(one, word(name), word(mask.mask), word(mask.by), mask.created // 1000)
         yield session.numeric(end, word(name), last="End of the list")
 
-    session.request(ListMasks(chat, kind), answer, listed, lambda failure: [failed_in(session, failure, answer, name)])
+    session.request(ListMasks(chat, kind), answer, listed, failing_in(session, answer, name))
 
 
 def apply_changes(channel: Channel, changes: list[ModeChange]) -> None:

@@ -113,8 +113,7 @@ def _show_here(session: IrcSession, nicks: list[str], answer: Answer) -> Lines:
         _watch(session, session.watched | others, answer, missing)
         return lines
 
-    session.request(FindNicks(nicks), answer, found)
-    return ()
+    return session.request(FindNicks(nicks), answer, found)
 
 
 def _lines(session: IrcSession, numeric: str, words: Iterable[str]) -> Iterator[bytes]:

@@ -22,6 +22,11 @@ PREFIXES: Mapping[Role, str] = {Role.OWNER: "~", Role.ADMIN: "@"}
 MODES: Mapping[Role, str] = {Role.OWNER: "q", Role.ADMIN: "o"}
 
 
+def marks(role: Role, *, speaker: bool) -> str:
+    """The signs before the name of a member."""
+    return PREFIXES.get(role, "") + ("+" if speaker else "")
+
+
 class User(NamedTuple):
     """A user as all IRC clients see it. `account_name` is empty for a guest. `mask`: the user's `nick!user@host`, which
     is the source of the user's lines."""

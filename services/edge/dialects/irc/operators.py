@@ -3,10 +3,10 @@
 from services.edge.canonical.irc_commands import ActAsOperator, BecomeOperator
 from services.edge.dialects import credentials
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.irc.lines import Line, plain, word
+from services.edge.dialects.irc.lines import Line, plain
 from services.edge.dialects.irc.names import User, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
-from services.edge.dialects.irc.users import NO_NICK, find_users
+from services.edge.dialects.irc.users import find_user
 from shared.contract.ephemeral import OperatorActed
 from shared.contract.errors import ErrorCode, Failure
 
@@ -30,22 +30,18 @@ def become_operator(session: IrcSession, line: Line, answer: Answer) -> Lines:
         command = BecomeOperator(name, credentials.password(password))
     except DecodeError as error:
         return failed(error.failure)
-    session.request(command, answer, done, failed)
-    return ()
+    return session.request(command, answer, done, failed)
 
 
 def kill(session: IrcSession, line: Line, answer: Answer) -> Lines:
     nick, *rest = line.parameters
 
-    def found(known: dict[str, User]) -> Lines:
-        if nick not in known:
-            return [session.numeric("401", word(nick), last=NO_NICK)]
-        return _act(session, ActAsOperator(plain(" ".join(rest)), known[nick].account), answer)
+    def found(user: User) -> Lines:
+        return _act(session, ActAsOperator(plain(" ".join(rest)), user.account), answer)
 
     if "o" not in session.user_modes:
         return _not_operator(session)
-    find_users(session, [nick], answer, found)
-    return ()
+    return find_user(session, nick, answer, found)
 
 
 def wall_operators(session: IrcSession, line: Line, answer: Answer) -> Lines:
@@ -56,8 +52,7 @@ def wall_operators(session: IrcSession, line: Line, answer: Answer) -> Lines:
 def _act(session: IrcSession, command: ActAsOperator, answer: Answer) -> Lines:
     if "o" not in session.user_modes:
         return _not_operator(session)
-    session.request(command, answer, lambda _: ())
-    return ()
+    return session.request(command, answer, lambda _: ())
 
 
 def _not_operator(session: IrcSession) -> Lines:

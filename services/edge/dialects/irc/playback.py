@@ -152,18 +152,17 @@ class _Play:
         last = index_at(page, self._upto + 1) - 1
         if not last:
             return self._next()
-        self._read(one, last)
-        return ()
+        return self._read(one, last)
 
-    def _read(self, one: _Listed, start: int) -> None:
+    def _read(self, one: _Listed, start: int) -> Lines:
         count = min(PAGE_MESSAGES, HISTORY_MESSAGES + 1 - len(self._played))
-        self._request(one, ReadHistory(one.chat, start, count, older=True), self._keep)
+        return self._request(one, ReadHistory(one.chat, start, count, older=True), self._keep)
 
-    def _request(self, one: _Listed, command: ReadHistory, done: Callable[[_Listed, HistoryPage], Lines]) -> None:
+    def _request(self, one: _Listed, command: ReadHistory, done: Callable[[_Listed, HistoryPage], Lines]) -> Lines:
         def failed(failure: Failure) -> Lines:
             return [self._session.fail(self._answer.command, failure, word(one.name)), *self._written(one)]
 
-        self._session.request(command, self._answer, lambda page: done(one, page), failed)
+        return self._session.request(command, self._answer, lambda page: done(one, page), failed)
 
     def _keep(self, one: _Listed, page: HistoryPage) -> Lines:
         for shown in page.messages:
@@ -176,8 +175,7 @@ class _Play:
                 self._room -= sum(map(len, lines))
                 self._played.append(lines)
         if page.more and page.messages:
-            self._read(one, page.messages[-1].message.index - 1)
-            return ()
+            return self._read(one, page.messages[-1].message.index - 1)
         return self._written(one)
 
     def _is_wanted(self, shown: DisplayMessage) -> bool:

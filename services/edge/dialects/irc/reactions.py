@@ -89,8 +89,7 @@ def _show_by(
         profiles = users.profiles
         return show(user_of(account, profiles[0], session.server) if profiles else session.user_for(account))
 
-    session.request(ShowProfiles((account,)), Answer(), found, lambda _: show(session.user_for(account)))
-    return ()
+    return session.request(ShowProfiles((account,)), Answer(), found, lambda _: show(session.user_for(account)))
 
 
 def redact(session: IrcSession, line: Line, answer: Answer) -> Lines:
@@ -109,12 +108,9 @@ def redact(session: IrcSession, line: Line, answer: Answer) -> Lines:
         shown = session.channel_name(chat) if is_channel(target) else word(target)
         done = encode_line("REDACT", shown, name, last=reason or None, source=session.mask)
         command = ChangeMessage(chat, int(index), RecallText(reason))
-        session.request(command, answer, lambda _: [done] if session.has(REDACTION) else (), failed)
-        return ()
+        return session.request(command, answer, lambda _: [done] if session.has(REDACTION) else (), failed)
 
-    def missing(failure: Failure) -> Lines:
-        return [session.fail("REDACT", failure, word(target), code="INVALID_TARGET")]
-
+    missing = session.failing("REDACT", word(target), code="INVALID_TARGET")
     if is_channel(target):
         return find_chat(session, target, answer, change, missing)
     chat = session.private_chat(target)

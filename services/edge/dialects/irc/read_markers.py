@@ -8,7 +8,7 @@ from services.edge.dialects.irc.history import unix_ms
 from services.edge.dialects.irc.lines import Line
 from services.edge.dialects.irc.names import User, is_channel
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
-from services.edge.dialects.irc.users import find_users
+from services.edge.dialects.irc.users import find_user
 from shared.contract.ephemeral import ChatRead, ReadTimeMoved
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
@@ -26,7 +26,7 @@ def mark_read(session: IrcSession, line: Line, answer: Answer) -> Lines:
     def found(chat: ChatId) -> Lines:
         return _mark(session, chat, target, time, answer)
 
-    def missing(failure: Failure) -> Lines:
+    def missing(_: Failure | None = None) -> Lines:
         return [marker_line(session, target, 0)]
 
     if is_channel(target):
@@ -35,16 +35,14 @@ def mark_read(session: IrcSession, line: Line, answer: Answer) -> Lines:
     if known is not None:
         return found(known)
 
-    def users(known: dict[str, User]) -> Lines:
-        if target not in known or not time:
-            return [marker_line(session, target, 0)]
-        opened = OpenPrivateChat(known[target].account, alone=True)
-        done = lambda reply: _opened(session, reply, known[target], target, time, answer)  # noqa: E731
-        session.request(opened, answer, done, missing)
-        return ()
+    def open_chat(user: User) -> Lines:
+        if not time:
+            return missing()
+        opened = OpenPrivateChat(user.account, alone=True)
+        done = lambda reply: _opened(session, reply, user, target, time, answer)  # noqa: E731
+        return session.request(opened, answer, done, missing)
 
-    find_users(session, [target], answer, users)
-    return ()
+    return find_user(session, target, answer, open_chat, missing)
 
 
 def _opened(session: IrcSession, reply: ChatOpened, user: User, target: str, time: int, answer: Answer) -> Lines:
@@ -96,8 +94,7 @@ def _mark(session: IrcSession, chat: ChatId, target: str, time: int, answer: Ans
     def failed(failure: Failure) -> Lines:
         return [marker_line(session, target, 0)]
 
-    session.request(MarkReadTime(chat, time), answer, marked, failed)
-    return ()
+    return session.request(MarkReadTime(chat, time), answer, marked, failed)
 
 
 def _move(session: IrcSession, chat: ChatId, time: int, answer: Answer) -> None:

@@ -233,8 +233,7 @@ class IrcRegistration:
         command = Register(
             secret=credentials.password(password), nickname=nickname, username=nick, email="" if email == "*" else email
         )
-        session.request(command, answer, lambda reply: self._registered(reply, name, answer), failed)
-        return ()
+        return session.request(command, answer, lambda reply: self._registered(reply, name, answer), failed)
 
     def _registered(self, reply: object, name: str, answer: Answer) -> Lines:
         session = self._session
@@ -285,13 +284,12 @@ class IrcRegistration:
             command, token = _sasl_login(mechanism, parts)
         except (ValueError, DecodeError):
             return [self._sasl_failed("SASL authentication failed")]
-        session.request(
+        return session.request(
             command, answer,
             lambda reply: self._sasl_succeeded(reply, answer),
             lambda failure: [self._sasl_failed(failure.text or "SASL authentication failed")],
             token,
         )  # fmt: skip
-        return ()
 
     def _sasl_succeeded(self, reply: object, answer: Answer) -> Lines:
         session = self._session
@@ -328,12 +326,10 @@ class IrcRegistration:
         if session.follow_ups:  # a login is one of the follow-ups
             return ()
         if session.account != NO_ACCOUNT:
-            request_welcome(session, answer)
-            return ()
+            return request_welcome(session, answer)
         name, colon, secret = self._password.partition(":")
         if self._is_guest:
-            self._enter_as_guest(answer)
-            return ()
+            return self._enter_as_guest(answer)
         if not colon:
             numeric = [session.numeric("464", last=_HOW)] if self._password else []
             required = encode_line("FAIL", NOBODY, "ACCOUNT_REQUIRED", last=_HOW, source=session.server)
@@ -342,12 +338,9 @@ class IrcRegistration:
             command = _login(name, secret)
         except DecodeError as error:
             return self._wrong_password(error.failure)
-        session.request(
-            command, answer, lambda reply: self._logged_in(reply, answer), lambda failure: self._wrong_password(failure)
-        )
-        return ()
+        return session.request(command, answer, lambda reply: self._logged_in(reply, answer), self._wrong_password)
 
-    def _enter_as_guest(self, answer: Answer) -> None:
+    def _enter_as_guest(self, answer: Answer) -> Lines:
         session, nick = self._session, self._session.wanted_nick
         command = RegisterGuest(nick=nick, guest=session.wanted_user, signature=session.wanted_name)
         command.password = Secret(Scheme.PLAIN, self._password)
@@ -362,14 +355,13 @@ class IrcRegistration:
                 return self._wrong_password(failure)
             return [session.fail(NOBODY, failure), *goodbye(session, failure.words)]
 
-        session.request(command, answer, lambda reply: self._logged_in(reply, answer), failed)
+        return session.request(command, answer, lambda reply: self._logged_in(reply, answer), failed)
 
     def _logged_in(self, reply: object, answer: Answer) -> Lines:
         if isinstance(reply, VerificationNeeded):
             return self._wrong_password(credentials.VERIFY_BY_MAIL)
         self._password = ""
-        request_welcome(self._session, answer)
-        return ()
+        return request_welcome(self._session, answer)
 
     def _wrong_password(self, failure: Failure) -> Lines:
         session, text = self._session, failure.words
@@ -421,5 +413,4 @@ def _rename_guest(session: IrcSession, nick: str, answer: Answer) -> Lines:
             return [session.numeric("432", word(nick), last=failure.words)]
         return [session.fail("NICK", failure)]
 
-    session.request(RenameGuest(nick), answer, lambda _: (), failed)
-    return ()
+    return session.request(RenameGuest(nick), answer, lambda _: (), failed)

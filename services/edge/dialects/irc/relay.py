@@ -11,7 +11,7 @@ from services.edge.dialects.irc.lines import Line, encode_line, word
 from services.edge.dialects.irc.messages import MOST_RECIPIENTS, REPLY_TAGS, check_fits, client_tags, is_quiet
 from services.edge.dialects.irc.names import User, is_channel, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
-from services.edge.dialects.irc.users import NO_NICK, find_users
+from services.edge.dialects.irc.users import find_user, no_nick
 from shared.contract.ephemeral import TagsRelayed
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
@@ -72,8 +72,7 @@ def _relay(session: IrcSession, target: str, wanted: _Relayed, answer: Answer) -
                     return lines
                 return [session.happened(line, chat, reply.time, reply.rev) for line in lines]
 
-            session.request(command, answer, done, failed)
-            return ()
+            return session.request(command, answer, done, failed)
 
         def found(own: MemberList) -> Lines:
             return permitted() if _may_write(session, own) else failed(_SILENCED)
@@ -83,17 +82,13 @@ def _relay(session: IrcSession, target: str, wanted: _Relayed, answer: Answer) -
             return permitted()
         if channel is not None and _NO_CTCP in channel.modes:
             return failed(Failure(ErrorCode.FORBIDDEN, "This channel takes no CTCP"))
-        session.request(ListMembers(chat, after=AccountId(session.account - 1), count=1), answer, found, failed)
-        return ()
+        return session.request(ListMembers(chat, after=AccountId(session.account - 1), count=1), answer, found, failed)
 
     if is_channel(target):
         missing = unsent(no_channel(session, target))
         return find_chat(session, target, answer, lambda chat: relay(chat, target), lambda _: missing)
 
-    def users(known: dict[str, User]) -> Lines:
-        if target not in known:
-            return unsent(session.numeric("401", word(target), last=NO_NICK))
-        user = known[target]
+    def user_found(user: User) -> Lines:
         if user.account == session.account:
             answer.follow([wanted.line(user.nick, session.mask, _shown(session, wanted.tags))])
             return _echo(session, user.nick, wanted, wanted.tags)
@@ -103,11 +98,9 @@ def _relay(session: IrcSession, target: str, wanted: _Relayed, answer: Answer) -
             return relay(reply.chat, user.nick)
 
         unopened = lambda failure: unsent(session.fail(answer.command, failure))  # noqa: E731
-        session.request(OpenPrivateChat(user.account), answer, opened, unopened)
-        return ()
+        return session.request(OpenPrivateChat(user.account), answer, opened, unopened)
 
-    find_users(session, [target], answer, users)
-    return ()
+    return find_user(session, target, answer, user_found, lambda: unsent(no_nick(session, target)))
 
 
 def _command(session: IrcSession, wanted: _Relayed, chat: ChatId) -> tuple[Command, Mapping[str, str]]:

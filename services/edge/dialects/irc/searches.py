@@ -8,9 +8,9 @@ from services.edge.dialects.irc.channels import find_chat
 from services.edge.dialects.irc.history import ANSWER_BYTES, LARGEST, unix_ms
 from services.edge.dialects.irc.lines import Line, parse_tags, word
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
-from services.edge.dialects.irc.names import User, is_channel
+from services.edge.dialects.irc.names import is_channel
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
-from services.edge.dialects.irc.users import find_users
+from services.edge.dialects.irc.users import find_user
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.search import MAX_HITS, SearchMessages
@@ -41,22 +41,15 @@ def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle,
 
     def send(account: AccountId) -> Lines:
         request.sender = account
-        session.request(request, answer, found, failed)
-        return ()
-
-    def with_sender(known: dict[str, User]) -> Lines:
-        return send(known[sender].account) if sender in known else _batch(session, ())
+        return session.request(request, answer, found, failed)
 
     def with_chat(number: ChatId) -> Lines:
         request.chat = number
         if not sender:
             return send(NO_ACCOUNT)
-        find_users(session, [sender], answer, with_sender)
-        return ()
+        return find_user(session, sender, answer, lambda user: send(user.account), lambda: _batch(session, ()))
 
-    def missing(failure: Failure) -> Lines:
-        return [session.fail("SEARCH", failure, "in", code="INVALID_PARAMS")]
-
+    missing = session.failing("SEARCH", "in", code="INVALID_PARAMS")
     if is_channel(chat):
         return find_chat(session, chat, answer, with_chat, missing)
     private = session.private_chat(chat) if chat else ChatId(0)

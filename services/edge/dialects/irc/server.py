@@ -29,10 +29,10 @@ _HELP = (
 )
 
 
-def request_welcome(session: IrcSession, answer: Answer) -> None:
+def request_welcome(session: IrcSession, answer: Answer) -> Lines:
     if session.has(webpush.CAPABILITY):
         webpush.learn_key(session, answer)
-    session.request(
+    return session.request(
         GetAccount(session.account, lists=True),
         answer,
         lambda view: _welcome(session, view, answer),
@@ -105,8 +105,9 @@ def quit_server(session: IrcSession, line: Line, answer: Answer) -> Lines:
         return goodbye(session, text)
     session.leaving = True
     end = lambda _: goodbye(session, text)  # noqa: E731
-    session.request(DeleteAccount(reason=f"Quit: {reason}" if reason else "Quit", of_guest=True), answer, end, end)
-    return ()
+    return session.request(
+        DeleteAccount(reason=f"Quit: {reason}" if reason else "Quit", of_guest=True), answer, end, end
+    )
 
 
 def goodbye(session: IrcSession, text: str) -> Lines:

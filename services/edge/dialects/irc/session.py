@@ -385,6 +385,10 @@ class IrcSession:
             "FAIL", word(command), code or _FAIL_CODES[failure.code], *words, last=text, source=self.server
         )
 
+    def failing(self, command: str, *words: str, code: str = "") -> Callable[[Failure], Lines]:
+        """A function that writes a failure as a FAIL line of this command."""
+        return lambda failure: [self.fail(command, failure, *words, code=code)]
+
     def reject(self, rejection: LineRejection, failure: Failure) -> tuple[Outgoing, ...]:
         return rejection.answer.only(self.rejected(rejection, failure))
 
@@ -424,13 +428,13 @@ class IrcSession:
         done: Callable[[Any], Lines],
         failed: Callable[[Failure], Lines] | None = None,
         token: str = "",
-    ) -> None:
+    ) -> Lines:
         """Make a request that the edge performs after this line or reply. Without `failed`, a failure becomes a FAIL
-        line."""
+        line. Returns no lines, because `done` and `failed` write them later."""
         answer.opened += 1
         self.waiting = answer if answer.label else None
-        on_failure = failed or (lambda failure: [self.fail(answer.command, failure)])
-        self.follow_ups.append(Request(command, Task(answer, done, on_failure), token))
+        self.follow_ups.append(Request(command, Task(answer, done, failed or self.failing(answer.command)), token))
+        return ()
 
 
 def targets(line: Line, answer: Answer, most: int = MOST_TARGETS) -> list[str]:

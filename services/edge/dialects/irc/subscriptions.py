@@ -29,10 +29,10 @@ def sync_later(session: IrcSession, channel: str) -> Lines:
     return [session.numeric("774", channel)] if session.subscribed and session.has(CAPABILITY) else ()
 
 
-def sync_chat(session: IrcSession, chat: ChatId, name: str, answer: Answer, *, requested: bool) -> None:
+def sync_chat(session: IrcSession, chat: ChatId, name: str, answer: Answer, *, requested: bool) -> Lines:
     """Show the values of a channel and of its members. `requested`: whether an answer is due even without values."""
     if not session.subscribed or not session.has(CAPABILITY):
-        return
+        return ()
 
     def listed(found: MetadataList) -> Lines:
         accounts = tuple(dict.fromkeys(one.account for one in found.values if not one.chat))
@@ -47,14 +47,13 @@ def sync_chat(session: IrcSession, chat: ChatId, name: str, answer: Answer, *, r
 
         if not accounts:
             return named(UsersFound(()))
-        session.request(ShowProfiles(accounts), answer, named)
-        return ()
+        return session.request(ShowProfiles(accounts), answer, named)
 
     def failed(failure: Failure) -> Lines:
         return [session.fail("METADATA", failure, name, code="INVALID_TARGET")] if requested else ()
 
     request = ListMetadata(chat=chat, keys=tuple(session.subscribed), members=True)
-    session.request(request, answer, listed, failed)
+    return session.request(request, answer, listed, failed)
 
 
 def profile_changed(session: IrcSession, event: ProfileChanged) -> Iterator[bytes]:

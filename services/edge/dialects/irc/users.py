@@ -7,7 +7,7 @@ from services.edge.canonical.commands import FindUsers, GiveState
 from services.edge.canonical.irc_commands import ReadStates
 from services.edge.canonical.replies import PresenceShown, UsersFound
 from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
-from services.edge.dialects.irc.names import PREFIXES, User, channel_of, fold, is_channel, user_of
+from services.edge.dialects.irc.names import User, channel_of, fold, is_channel, marks, user_of
 from services.edge.dialects.irc.names import user_of_member as member_user
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, targets
 from shared.contract.directory import FindByMask, FindNicks, UserFound, UsersOfNicks
@@ -28,7 +28,9 @@ _WHOX = "tcuihsnfdlaor"
 _CHANNELS_BYTES = 300
 
 
-def find_users(session: IrcSession, nicks: list[str], answer: Answer, done: Callable[[dict[str, User]], Lines]) -> None:
+def find_users(
+    session: IrcSession, nicks: list[str], answer: Answer, done: Callable[[dict[str, User]], Lines]
+) -> Lines:
     """Find the users with these nicks. A username is also accepted in place of a nick."""
 
     def found(reply: UsersOfNicks) -> Lines:
@@ -37,22 +39,39 @@ def find_users(session: IrcSession, nicks: list[str], answer: Answer, done: Call
         by_nick = {user.nick.lower(): user for user in users}
         known = {nick: by_nick[nick.lower()] for nick in nicks if nick.lower() in by_nick}
         if len(nicks) == 1 and not known:
-            _find_username(session, nicks[0], answer, done)
-            return ()
+            return _find_username(session, nicks[0], answer, done)
         return done(known)
 
-    session.request(FindNicks(list(dict.fromkeys(nicks))), answer, found)
+    return session.request(FindNicks(list(dict.fromkeys(nicks))), answer, found)
 
 
-def _find_username(session: IrcSession, name: str, answer: Answer, done: Callable[[dict[str, User]], Lines]) -> None:
+def _find_username(session: IrcSession, name: str, answer: Answer, done: Callable[[dict[str, User]], Lines]) -> Lines:
     def found(reply: UsersFound) -> Lines:
         users = [user_of(one.id, one, session.server) for one in reply.profiles]
         return done({name: users[0]} if users else {})
 
-    def failed(failure: Failure) -> Lines:
-        return [session.fail(answer.command, failure, word(name))]
+    return session.request(FindUsers(name), answer, found, session.failing(answer.command, word(name)))
 
-    session.request(FindUsers(name), answer, found, failed)
+
+def find_user(
+    session: IrcSession,
+    nick: str,
+    answer: Answer,
+    found: Callable[[User], Lines],
+    missing: Callable[[], Lines] | None = None,
+) -> Lines:
+    """Find the user with this nick. Without `missing`, the client is told that there is no such nick."""
+
+    def done(known: dict[str, User]) -> Lines:
+        if nick in known:
+            return found(known[nick])
+        return [no_nick(session, nick)] if missing is None else missing()
+
+    return find_users(session, [nick], answer, done)
+
+
+def no_nick(session: IrcSession, nick: str) -> bytes:
+    return session.numeric("401", word(nick), last=NO_NICK)
 
 
 def list_members(
@@ -62,7 +81,7 @@ def list_members(
     write: Callable[[list[MemberRole]], Lines],
     end: Callable[[], Lines],
     failed: Callable[[Failure], Lines],
-) -> None:
+) -> Lines:
     """List the members of a chat. `write` gets the members of each page, and `end` is called after the last page."""
 
     def page(found: MemberList) -> Iterator[bytes]:
@@ -72,7 +91,7 @@ def list_members(
         else:
             yield from end()
 
-    session.request(ListMembers(chat), answer, page, failed)
+    return session.request(ListMembers(chat), answer, page, failed)
 
 
 def with_states(
@@ -87,8 +106,7 @@ def with_states(
     if not accounts:
         return done({})
     unread = dict.fromkeys(accounts, "")
-    session.request(ReadStates(tuple(accounts)), answer, shown, lambda failure: done(unread))
-    return ()
+    return session.request(ReadStates(tuple(accounts)), answer, shown, lambda failure: done(unread))
 
 
 def away_text(state: str, text: str) -> str:
@@ -114,18 +132,16 @@ def whois(session: IrcSession, line: Line, answer: Answer) -> Lines:
             if not session.has("draft/metadata-3"):
                 return described()
             request = ListMetadata(one.profile.id)
-            session.request(request, answer, lambda listed: described(listed.values), lambda _: described())
-            return ()
+            return session.request(request, answer, lambda listed: described(listed.values), lambda _: described())
 
         return with_states(session, [one.profile.id], answer, with_away)
 
     def missing() -> Lines:
         return [
-            session.numeric("401", shown, last=NO_NICK), session.numeric("318", shown, last="End of WHOIS"),
+            no_nick(session, shown), session.numeric("318", shown, last="End of WHOIS"),
         ]  # fmt: skip
 
-    session.request(FindNicks([name], groups=True), answer, found)
-    return ()
+    return session.request(FindNicks([name], groups=True), answer, found)
 
 
 def _describe(
@@ -138,7 +154,7 @@ def _describe(
     user = user_of(one.profile.id, one.profile, session.server)
     yield session.numeric("311", user.nick, user.user, user.host, "*", last=user.real_name)
     groups = [
-        PREFIXES.get(each.role, "") + ("+" if each.speaker and each.role is Role.MEMBER else "") + channel_of(each.chat)
+        marks(each.role, speaker=each.speaker and each.role is Role.MEMBER) + channel_of(each.chat)
         for each in one.groups
     ]
     for text in fill_lines(groups, _CHANNELS_BYTES):
@@ -194,10 +210,10 @@ class _Row:
         self._fields = fields
         self._token = token
 
-    def write(self, channel: str, user: User, marks: str, *, away: bool, bot: bool = False) -> bytes:
+    def write(self, channel: str, user: User, signs: str, *, away: bool, bot: bool = False) -> bytes:
         session, modes = self._session, self._session.info.server.user_modes(user.account)
         flags = "G" if away else "H"
-        flags += ("*" if "o" in modes else "") + ("B" if bot or "B" in modes else "") + session.prefixes(marks)
+        flags += ("*" if "o" in modes else "") + ("B" if bot or "B" in modes else "") + session.prefixes(signs)
         if not self._fields:
             return session.numeric(
                 "352", channel, user.user, user.host, session.server, user.nick, flags, last=f"0 {user.real_name}"
@@ -215,32 +231,26 @@ def _list_users(session: IrcSession, name: str, row: _Row, answer: Answer) -> Li
     shown = word(name)
     end = session.numeric("315", shown, last="End of WHO")
     if not is_channel(name):
-        _list_matching(session, name, row, answer, end)
-        return ()
+        return _list_matching(session, name, row, answer, end)
 
     def found(chat: ChatId) -> Lines:
-        _list_channel(session, chat, shown, row, answer, end)
-        return ()
+        return _list_channel(session, chat, shown, row, answer, end)
 
     chat = session.find_channel(name)
     if chat is not None:
         return found(chat)
     done: Callable[[HandleFound], Lines] = lambda reply: found(reply.chat)  # noqa: E731
-    session.request(FindHandle(name[1:]), answer, done, lambda failure: [end])
-    return ()
+    return session.request(FindHandle(name[1:]), answer, done, lambda failure: [end])
 
 
-def _list_channel(session: IrcSession, chat: ChatId, shown: str, row: _Row, answer: Answer, end: bytes) -> None:
+def _list_channel(session: IrcSession, chat: ChatId, shown: str, row: _Row, answer: Answer, end: bytes) -> Lines:
     name = session.channels[chat].name if chat in session.channels else shown
 
     def page(found: MemberList) -> Lines:
         def write(away: dict[AccountId, str]) -> Iterator[bytes]:
             for one in found.members:
-                user, marks = (
-                    member_user(one, session.server),
-                    PREFIXES.get(one.role, "") + ("+" if one.speaker else ""),
-                )
-                yield row.write(name, user, marks, away=bool(away.get(one.account)), bot=one.bot)
+                user, signs = member_user(one, session.server), marks(one.role, speaker=one.speaker)
+                yield row.write(name, user, signs, away=bool(away.get(one.account)), bot=one.bot)
             if found.more:
                 session.request(ListMembers(chat, found.members[-1].account), answer, page, failed)
             else:
@@ -251,10 +261,10 @@ def _list_channel(session: IrcSession, chat: ChatId, shown: str, row: _Row, answ
     def failed(failure: Failure) -> Lines:
         return [end]
 
-    session.request(ListMembers(chat), answer, page, failed)
+    return session.request(ListMembers(chat), answer, page, failed)
 
 
-def _list_matching(session: IrcSession, name: str, row: _Row, answer: Answer, end: bytes) -> None:
+def _list_matching(session: IrcSession, name: str, row: _Row, answer: Answer, end: bytes) -> Lines:
     def found(reply: UsersOfNicks) -> Lines:
         def write(away: dict[AccountId, str]) -> Iterator[bytes]:
             for one in reply.users:
@@ -266,7 +276,7 @@ def _list_matching(session: IrcSession, name: str, row: _Row, answer: Answer, en
 
     has_wildcard = "*" in name or "?" in name
     command = FindByMask("*" if name == "0" else name) if has_wildcard or name == "0" else FindNicks([name])
-    session.request(command, answer, found, lambda failure: [session.fail("WHO", failure, word(name)), end])
+    return session.request(command, answer, found, lambda failure: [session.fail("WHO", failure, word(name)), end])
 
 
 # SETNAME, AWAY, USERHOST, ISON
@@ -276,14 +286,11 @@ def set_name(session: IrcSession, line: Line, answer: Answer) -> Lines:
     """Handle SETNAME, which changes the nickname of an account. The nickname of a guest is its nick."""
     text = plain(line.parameters[0])
 
-    def failed(failure: Failure) -> Lines:
-        return [session.fail("SETNAME", failure, code="INVALID_REALNAME")]
-
+    failed = session.failing("SETNAME", code="INVALID_REALNAME")
     if not text:
         return failed(Failure(ErrorCode.INVALID, "A name is missing"))
     command = SetProfile(session.account, signature=text) if session.is_guest else SetProfile(session.account, text)
-    session.request(command, answer, lambda _: session.set_real_name(text), failed)
-    return ()
+    return session.request(command, answer, lambda _: session.set_real_name(text), failed)
 
 
 def away(session: IrcSession, line: Line, answer: Answer) -> Lines:
@@ -293,8 +300,7 @@ def away(session: IrcSession, line: Line, answer: Answer) -> Lines:
         session.away = text
         return [_shown_away(session)]
 
-    session.request(GiveState("away" if text else "active", text), answer, done)
-    return ()
+    return session.request(GiveState("away" if text else "active", text), answer, done)
 
 
 def away_before_welcome(session: IrcSession, line: Line, answer: Answer) -> Lines:
@@ -327,8 +333,7 @@ def user_hosts(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
         return with_states(session, [one.account for one in users], answer, shown)
 
-    session.request(FindNicks(nicks), answer, found)
-    return ()
+    return session.request(FindNicks(nicks), answer, found)
 
 
 def is_on(session: IrcSession, line: Line, answer: Answer) -> Lines:
@@ -337,5 +342,4 @@ def is_on(session: IrcSession, line: Line, answer: Answer) -> Lines:
     def found(reply: UsersOfNicks) -> Lines:
         return [session.numeric("303", last=" ".join(one.profile.nick for one in reply.users if one.profile.guest))]
 
-    session.request(FindNicks(nicks), answer, found)
-    return ()
+    return session.request(FindNicks(nicks), answer, found)

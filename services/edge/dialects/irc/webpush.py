@@ -2,7 +2,6 @@
 
 from services.edge.dialects.irc.lines import Line
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
-from shared.contract.errors import Failure
 from shared.contract.push import IRC, GetPushKey, PushKey, Subscribe, Subscribed, Unsubscribe
 from shared.contract.routes import Ack
 
@@ -25,9 +24,7 @@ def webpush(session: IrcSession, line: Line, answer: Answer) -> Lines:
     def done(_: Subscribed | Ack) -> Lines:
         return [session.line("WEBPUSH", subcommand, rest[0])]
 
-    def failed(failure: Failure) -> Lines:
-        return [session.fail("WEBPUSH", failure, subcommand)]
-
+    failed = session.failing("WEBPUSH", subcommand)
     match subcommand, rest:
         case "VAPIDPUBKEY", []:
             named = lambda found: [session.line("WEBPUSH", subcommand, found.key)]  # noqa: E731
