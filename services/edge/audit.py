@@ -105,7 +105,7 @@ class MessageLocator:
                 LocalState(
                     local.account,
                     self._stage(local, chat, index, request.time, _times(confirmations, local.account)),
-                    [recipient.dialect_name for recipient in local.recipients],
+                    [recipient.dialect.name for recipient in local.recipients],
                 )
                 for local in locals_
             ],

@@ -324,26 +324,6 @@ class Client(Recipient):
     def number(self) -> int:
         return self.connection.number
 
-    @property
-    def names_senders(self) -> bool:
-        return self.dialect.names_senders
-
-    @property
-    def pushes_pending_requests(self) -> bool:
-        return self.dialect.pushes_pending_requests
-
-    @property
-    def shows_ephemeral(self) -> bool:
-        return self.dialect.shows_ephemeral
-
-    @property
-    def shows_others_joins(self) -> bool:
-        return self.dialect.shows_others_joins
-
-    @property
-    def dialect_name(self) -> str:
-        return self.dialect.name
-
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
         dialect, session = self.dialect, self.session
         if self._out.is_closed:

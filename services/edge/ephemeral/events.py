@@ -78,7 +78,7 @@ class OwnEvents:
     def _show(self, changed: OwnChanged) -> None:
         local = self._accounts.get(changed.account)
         for recipient in local.recipients if local is not None else ():
-            if recipient.shows_ephemeral and (self._node, recipient.number) != changed.origin:
+            if recipient.dialect.shows_ephemeral and (self._node, recipient.number) != changed.origin:
                 recipient.notify(changed)
 
 

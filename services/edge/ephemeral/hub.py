@@ -229,7 +229,7 @@ class ReceiptDisplay:
         if sequencer is None or len(sequencer.members) > _MEMBERS:
             return []
         local = filter(None, map(self._accounts.get, sequencer.members))
-        return [one for one in local if any(recipient.shows_ephemeral for recipient in one.recipients)]
+        return [one for one in local if any(recipient.dialect.shows_ephemeral for recipient in one.recipients)]
 
     async def _show(self, batch: Mapping[ReadKey, int]) -> None:
         sizes = await self._known_receipts.get({chat for _, chat in batch})

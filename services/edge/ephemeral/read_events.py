@@ -143,7 +143,7 @@ class ReadDisplay:
     def _add(self, place: ReadPlace, origin: int) -> None:
         local = self._accounts.get(place.account)
         recipients = local.recipients if local is not None else ()
-        if any(one.shows_ephemeral and one.number != origin for one in recipients):
+        if any(one.dialect.shows_ephemeral and one.number != origin for one in recipients):
             self._due.add((place.account, place.chat), origin)
 
     async def _show(self, batch: Mapping[ReadKey, int]) -> None:

@@ -104,7 +104,7 @@ class SocialNotifier:
         if local is None:
             return
         local.notify(event, later=later)
-        if number is not None and any(recipient.pushes_pending_requests for recipient in local.recipients):
+        if number is not None and any(recipient.dialect.pushes_pending_requests for recipient in local.recipients):
             self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
 
     def _recipients(self, notify: Notify, event: SocialEvent) -> Collection[AccountId]:
@@ -125,7 +125,7 @@ class SocialNotifier:
         """Whether the account is shown the joins of others. In a broadcast chat, most dialects show a join only to the
         new member, because pushing it to all members would delay messages."""
         local = self._accounts.get(account)
-        return local is not None and any(recipient.shows_others_joins for recipient in local.recipients)
+        return local is not None and any(recipient.dialect.shows_others_joins for recipient in local.recipients)
 
 
 def _shown_of(event: SocialEvent) -> Iterable[Event]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from redis.exceptions import RedisError
 
 from services.edge.canonical.events import Event
+from services.edge.dialects.base import Dialect
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.announcer import PresenceAnnouncer
@@ -57,27 +58,7 @@ class Recipient(ABC):
 
     @property
     @abstractmethod
-    def names_senders(self) -> bool:
-        """Whether the connection's dialect shows senders' names."""
-
-    @property
-    @abstractmethod
-    def pushes_pending_requests(self) -> bool:
-        """Whether the connection's dialect shows pending requests and stored notifications."""
-
-    @property
-    @abstractmethod
-    def shows_ephemeral(self) -> bool:
-        """Whether the connection's dialect shows ephemeral events."""
-
-    @property
-    @abstractmethod
-    def shows_others_joins(self) -> bool:
-        """Whether the connection's dialect shows when others join a broadcast chat."""
-
-    @property
-    @abstractmethod
-    def dialect_name(self) -> str: ...
+    def dialect(self) -> Dialect: ...
 
     @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
@@ -199,7 +180,7 @@ class LocalAccounts:
     def names_senders(self, account: AccountId) -> bool:
         """Whether any of the account's connections here shows senders' names."""
         local = self.by_account.get(account)
-        return local is not None and any(recipient.names_senders for recipient in local.recipients)
+        return local is not None and any(recipient.dialect.names_senders for recipient in local.recipients)
 
     def __len__(self) -> int:
         return len(self.by_account)
@@ -225,16 +206,16 @@ class LocalAccounts:
         self._leaving.discard(account)
         self.stale_profiles.add(account)
         local.recipients += (recipient,)
-        self.ephemeral_connections += recipient.shows_ephemeral
-        self.connections_with_joins += recipient.shows_others_joins
+        self.ephemeral_connections += recipient.dialect.shows_ephemeral
+        self.connections_with_joins += recipient.dialect.shows_others_joins
         return local
 
     def detach(self, local: LocalAccount, recipient: Recipient) -> bool:
         """Remove a connection. Returns whether it was the account's last connection here. If so, the account leaves
         presence later."""
         local.recipients = tuple(other for other in local.recipients if other is not recipient)
-        self.ephemeral_connections -= recipient.shows_ephemeral
-        self.connections_with_joins -= recipient.shows_others_joins
+        self.ephemeral_connections -= recipient.dialect.shows_ephemeral
+        self.connections_with_joins -= recipient.dialect.shows_others_joins
         if local.recipients:
             return False
         del self.by_account[local.account]

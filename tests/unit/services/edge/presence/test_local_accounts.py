@@ -7,7 +7,9 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.edge.canonical.events import Event
+from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts, Recipient
@@ -25,11 +27,7 @@ ALICE, BOB = AccountId(1), AccountId(2)
 class NullRecipient(Recipient):
     """A recipient that does nothing."""
 
-    pushes_pending_requests = False
-    names_senders = False
-    shows_ephemeral = False
-    shows_others_joins = False
-    dialect_name = "none"
+    dialect = OurChatV0(ConnectionInfo(LimitsSettings(), "http://localhost"))
     record: DeliveryRecord | None = None
     number = 0
 
