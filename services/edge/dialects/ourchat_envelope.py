@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials
@@ -17,8 +17,14 @@ from shared.settings.limits import FrameLimits
 _ACCOUNT_CHARACTERS = 256
 """The most characters of an account name that are read. No account has a longer name, because e-mail addresses are
 shorter. So a longer name matches no account, even if it is cut."""
-
+QUOTED_CHARACTERS = 64
+"""The most characters of an error that quotes a frame."""
+WRONG_LOGIN = dict.fromkeys((ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND), 1)
+"""The status of errors that mean a wrong account or password."""
+UNEXPLAINED: Mapping[ErrorCode, None] = {ErrorCode.INVALID: None, ErrorCode.TOO_LARGE: None}
+"""The errors for which most replies have no status."""
 Members = dict[str, Any]
+Reader = TypeVar("Reader")
 
 
 class EnvelopedFrame(NamedTuple):
@@ -34,6 +40,18 @@ class ErrorReply(NamedTuple):
 
     reply: IntEnum
     statuses: Mapping[ErrorCode, int | None]
+
+
+def error_reply(reply: IntEnum, status: int | None, others: Mapping[ErrorCode, int | None]) -> ErrorReply:
+    """`status`: the status of every error that is not in `others`."""
+    return ErrorReply(reply, {code: others.get(code, status) for code in ErrorCode})
+
+
+def reader_of(readers: Mapping[int, Reader], code: int) -> Reader:
+    """The reader of frames with this code. Raises DecodeError."""
+    if code not in readers:
+        raise DecodeError(f"code {code} is not one that clients send"[:QUOTED_CHARACTERS])
+    return readers[code]
 
 
 def read_envelope(frame: Frame, limits: FrameLimits) -> EnvelopedFrame:

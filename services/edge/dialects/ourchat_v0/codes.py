@@ -4,9 +4,8 @@ Errors of registration and login have states of their own. Every other error has
 from collections.abc import Mapping
 from enum import IntEnum
 
-from services.edge.dialects.ourchat_envelope import ErrorReply
+from services.edge.dialects.ourchat_envelope import UNEXPLAINED, WRONG_LOGIN, ErrorReply, error_reply
 from shared.contract.auth import Login, Register
-from shared.contract.errors import ErrorCode
 
 
 class V0Code(IntEnum):
@@ -30,16 +29,8 @@ class V0Code(IntEnum):
 
 ERROR_REPLIES: Mapping[object, ErrorReply] = {
     # Error 1 means 服务器错误 (server error). It also reports an e-mail address that is taken.
-    Register: ErrorReply(V0Code.REGISTERED, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 1, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
-        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
-    }),
+    Register: error_reply(V0Code.REGISTERED, 1, UNEXPLAINED),
     # Error 1 means 账号或密码不正确 (wrong account or password). The dialect has no other error for a login.
-    Login: ErrorReply(V0Code.LOGGED_IN, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: None,
-        ErrorCode.UNAVAILABLE: None, ErrorCode.INTERNAL: None,
-    }),
-}  # fmt: skip
+    Login: error_reply(V0Code.LOGGED_IN, None, WRONG_LOGIN),
+}
 """The error replies by the type of the command."""

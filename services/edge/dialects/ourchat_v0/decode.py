@@ -12,7 +12,7 @@ from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import WireId, count_quotes, decode_as
-from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope
+from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope, reader_of
 from services.edge.dialects.ourchat_v0.codes import V0Code
 from services.edge.dialects.ourchat_v0.transfers import Announcement
 from services.edge.dialects.wire_ids import parse_id
@@ -20,8 +20,6 @@ from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Emoji, Text
 from shared.settings.limits import FrameLimits
-
-_QUOTED_CHARACTERS = 64
 
 
 def read(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | Announcement:
@@ -31,10 +29,7 @@ def read(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | Ann
 
 def _read_any(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | Announcement:
     code, data = read_envelope(frame, limits)
-    reader = _READERS.get(code)
-    if reader is None:
-        raise DecodeError(f"code {code} is not one that clients send"[:_QUOTED_CHARACTERS])
-    return reader(data, account, limits)
+    return reader_of(_READERS, code)(data, account, limits)
 
 
 class _TextBody(msgspec.Struct):

@@ -14,14 +14,6 @@ from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.ourchat_v1 import frames
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
-from shared.contract.edge import (
-    ChatRenamed,
-    FriendshipAnswered,
-    FriendshipRequested,
-    MembershipAnswered,
-    MembershipApplied,
-    ProfileChanged,
-)
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import MembershipRequested
@@ -83,25 +75,8 @@ class OurChatV1(Dialect):
         return (frames.state(error_reply.reply, state, failure.text or failure.code, self._unix_seconds),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        frame = self._event_frame(event, self._unix_seconds)
+        frame = frames.event_frame(event, self._unix_seconds)
         return () if frame is None else (Push((frame,)),)
-
-    def _event_frame(self, event: Event, time: int) -> Frame | None:
-        match event:
-            case FriendshipRequested():
-                return frames.friendship_requested(event, time)
-            case FriendshipAnswered():
-                return frames.friendship_answered(event, time)
-            case MembershipApplied():
-                return frames.membership_applied(event, time)
-            case MembershipAnswered():
-                return frames.membership_answered(event, time)
-            case ChatRenamed(chat, name, by):
-                return frames.chat_renamed(chat, name, by, time)
-            case ProfileChanged(profile, renamed):
-                return frames.account_renamed(profile.id, profile.nickname, time) if renamed else None
-            case _:
-                return None
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
         return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)

@@ -15,18 +15,36 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import WireId, count_quotes, decode_as
-from services.edge.dialects.ourchat_envelope import ErrorReply, Members, check_own_account, login_command, read_envelope
+from services.edge.dialects.ourchat_envelope import (
+    UNEXPLAINED,
+    WRONG_LOGIN,
+    ErrorReply,
+    Members,
+    check_own_account,
+    error_reply,
+    login_command,
+    read_envelope,
+    reader_of,
+)
 from services.edge.dialects.text_fallback import render_message
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Register
 from shared.contract.contacts import AnswerFriendship, RequestFriendship
-from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered, MembershipApplied
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AddMember, AnswerMembership, RequestMembership
@@ -61,22 +79,11 @@ class V1Code(IntEnum):
 
 ERROR_REPLIES: Mapping[object, ErrorReply] = {
     # 1 服务器错误, 2 邮箱重复
-    Register: ErrorReply(V1Code.REGISTERED, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
-        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
-    }),
+    Register: error_reply(V1Code.REGISTERED, 1, {**UNEXPLAINED, ErrorCode.CONFLICT: 2}),
     # 1 账号或密码不正确, 2 服务器错误
-    Login: ErrorReply(V1Code.LOGGED_IN, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 2, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 2,
-        ErrorCode.UNAVAILABLE: 2, ErrorCode.INTERNAL: 2,
-    }),
-}  # fmt: skip
+    Login: error_reply(V1Code.LOGGED_IN, 2, {**UNEXPLAINED, **WRONG_LOGIN}),
+}
 """The error replies by the type of the command."""
-
-
-_QUOTED_CHARACTERS = 64
 
 
 def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
@@ -86,10 +93,7 @@ def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request
 
 def _any_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
     code, data = read_envelope(frame, limits)
-    reader = _READERS.get(code)
-    if reader is None:
-        raise DecodeError(f"code {code} is not one that clients send"[:_QUOTED_CHARACTERS])
-    return reader(data, account, limits)
+    return reader_of(_READERS, code)(data, account, limits)
 
 
 def _check_either(group: WireId | None, account: WireId | None, names: str) -> None:
@@ -346,37 +350,31 @@ def error(details: str, time: int) -> bytes:
     return _frame(V1Code.ERROR, time, {"details": details})
 
 
-def friendship_requested(event: FriendshipRequested, time: int) -> bytes:
-    return _frame(V1Code.APPLY, time, {"add_ocid": event.account, "ocid": event.applicant} | _text_member(event.text))
-
-
-def friendship_answered(event: FriendshipAnswered, time: int) -> bytes:
-    """The answer to a friend request. Even a rejection names the account that has answered."""
-    code = V1Code.ACCEPT if event.accepted else V1Code.REJECT
-    return _frame(code, time, {"add_ocid": event.account, "ocid": event.applicant})
-
-
-def membership_applied(event: MembershipApplied, time: int) -> bytes:
-    return _frame(V1Code.APPLY, time, {"group_id": event.chat, "ocid": event.applicant} | _text_member(event.text))
-
-
-def membership_answered(event: MembershipAnswered, time: int) -> bytes:
-    if event.accepted:
-        return in_group(event.chat, event.name, event.account, time)
-    return _frame(V1Code.REJECT, time, {"group_id": event.chat, "ocid": event.account})
+def event_frame(event: Event, time: int) -> bytes | None:
+    """The frame of an event, or None if the protocol has none. Even the rejection of a friend request names the account
+    that has answered."""
+    match event:
+        case FriendshipRequested(applicant, account, text):
+            return _frame(V1Code.APPLY, time, {"add_ocid": account, "ocid": applicant} | _text_member(text))
+        case FriendshipAnswered(applicant, account, accepted):
+            code = V1Code.ACCEPT if accepted else V1Code.REJECT
+            return _frame(code, time, {"add_ocid": account, "ocid": applicant})
+        case MembershipApplied(applicant, chat, text):
+            return _frame(V1Code.APPLY, time, {"group_id": chat, "ocid": applicant} | _text_member(text))
+        case MembershipAnswered(chat, name, account, accepted=True):
+            return in_group(chat, name, account, time)
+        case MembershipAnswered(chat, account=account):
+            return _frame(V1Code.REJECT, time, {"group_id": chat, "ocid": account})
+        case ChatRenamed(chat, name, by):
+            return _frame(V1Code.RENAME, time, {"group_id": chat, "ocid": by} | _name_members(name))
+        case ProfileChanged(profile, renamed=True):
+            return _frame(V1Code.RENAME, time, {"ocid": profile.id} | _name_members(profile.nickname))
+    return None
 
 
 def in_group(chat: ChatId, name: str, account: AccountId, time: int) -> bytes:
     """The account is in this group, because it was accepted or added, or has created the group."""
     return _frame(V1Code.ACCEPT, time, {"group_id": chat, "group_name": name, "ocid": account})
-
-
-def chat_renamed(chat: ChatId, name: str, by: AccountId, time: int) -> bytes:
-    return _frame(V1Code.RENAME, time, {"group_id": chat, "ocid": by} | _name_members(name))
-
-
-def account_renamed(account: AccountId, name: str, time: int) -> bytes:
-    return _frame(V1Code.RENAME, time, {"ocid": account} | _name_members(name))
 
 
 def _name_members(name: str) -> dict[str, object]:

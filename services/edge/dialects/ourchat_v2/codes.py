@@ -4,7 +4,7 @@ the document names a status for an error, the reply has this status. Every other
 from collections.abc import Mapping
 from enum import IntEnum
 
-from services.edge.dialects.ourchat_envelope import ErrorReply
+from services.edge.dialects.ourchat_envelope import UNEXPLAINED, WRONG_LOGIN, ErrorReply, error_reply
 from shared.contract.auth import DeleteAccount, Login, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.session import CreateChat, SetProfile
@@ -48,34 +48,19 @@ class V2Code(IntEnum):
 
 ERROR_REPLIES: Mapping[object, ErrorReply] = {
     # 1 服务器错误, 2 邮箱重复
-    Register: ErrorReply(V2Code.REGISTERED, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
-        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
-    }),
+    Register: error_reply(V2Code.REGISTERED, 1, {**UNEXPLAINED, ErrorCode.CONFLICT: 2}),
     # 1 账号或密码不正确, 2 服务器错误
-    Login: ErrorReply(V2Code.LOGGED_IN, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 2, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 2,
-        ErrorCode.UNAVAILABLE: 2, ErrorCode.INTERNAL: 2,
-    }),
+    Login: error_reply(V2Code.LOGGED_IN, 2, {**UNEXPLAINED, **WRONG_LOGIN}),
     # 1 服务器错误, 2 到达创建会话上限
-    CreateChat: ErrorReply(V2Code.NEW_SESSION_MADE, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: None, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 1, ErrorCode.LIMIT: 2, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
-        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
-    }),
+    CreateChat: error_reply(
+        V2Code.NEW_SESSION_MADE, 1, {**UNEXPLAINED, ErrorCode.UNAUTHENTICATED: None, ErrorCode.LIMIT: 2}
+    ),
     # 1 注销失败
-    DeleteAccount: ErrorReply(V2Code.DELETED, {
-        ErrorCode.INVALID: 1, ErrorCode.UNAUTHENTICATED: None, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 1, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: 1, ErrorCode.RATE_LIMITED: 1,
-        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
-    }),
+    DeleteAccount: error_reply(V2Code.DELETED, 1, {ErrorCode.UNAUTHENTICATED: None}),
     # 1 权限不足, 2 服务器错误
-    SetProfile: ErrorReply(V2Code.ACCOUNT_SET, {
-        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: None, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
-        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 2, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 2,
-        ErrorCode.UNAVAILABLE: 2, ErrorCode.INTERNAL: 2,
-    }),
+    SetProfile: error_reply(
+        V2Code.ACCOUNT_SET, 2,
+        {**UNEXPLAINED, ErrorCode.UNAUTHENTICATED: None, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1},
+    ),
 }  # fmt: skip
 """The error replies by the type of the command."""

@@ -12,7 +12,13 @@ from services.edge.dialects import credentials, validation
 from services.edge.dialects.addresses import stored_address
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import WireId, decode_as, integer, read_object
-from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command
+from services.edge.dialects.ourchat_envelope import (
+    QUOTED_CHARACTERS,
+    Members,
+    check_own_account,
+    login_command,
+    reader_of,
+)
 from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, from_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
@@ -23,7 +29,6 @@ from shared.contract.model import File, Image, JoinPolicy
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
 from shared.settings.limits import FrameLimits
 
-_QUOTED_CHARACTERS = 64
 _NOT_SETTABLE = frozenset({
     "ocid", "time", "update_time", "public_update_time", "private_update_time", "sessions", "friends",
 })  # fmt: skip
@@ -36,11 +41,7 @@ def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request
     """Decode any frame on a connection of this account. For the most frequent frame, see V2FastMessage. Raises
     DecodeError."""
     members = read_object(frame, limits)
-    code = integer(members, "code")
-    reader = _READERS.get(code)
-    if reader is None:
-        raise DecodeError(f"code {code} is not one that clients send"[:_QUOTED_CHARACTERS])
-    return reader(members, account, limits)
+    return reader_of(_READERS, integer(members, "code"))(members, account, limits)
 
 
 # 用户信息
@@ -104,7 +105,7 @@ def _requested_values(names: list[str], known: Iterable[str]) -> tuple[str, ...]
 
 
 def _unknown_value(name: str) -> DecodeError:
-    return DecodeError(f"unknown value {name[:_QUOTED_CHARACTERS]!r}")
+    return DecodeError(f"unknown value {name[:QUOTED_CHARACTERS]!r}")
 
 
 class _AccountSettings(msgspec.Struct):

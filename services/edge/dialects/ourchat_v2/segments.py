@@ -22,9 +22,9 @@ class WireEmoji(msgspec.Struct, tag_field="type", tag=1):
     text: str = ""
 
 
-class WireImage(msgspec.Struct, tag_field="type", tag=2):
-    """A picture. In frames from the client, only the address and the name are used. `size` is in bytes, and `hash` is
-    the sha256 in hex."""
+class _WireMedia(msgspec.Struct):
+    """A picture or file. In frames from the client, only the address and the name are used. `size` is in bytes, and
+    `hash` is the sha256 in hex."""
 
     url: str
     name: str = ""
@@ -33,14 +33,12 @@ class WireImage(msgspec.Struct, tag_field="type", tag=2):
     text: str = ""
 
 
-class WireFile(msgspec.Struct, tag_field="type", tag=3):
-    """A file, with the same fields as WireImage."""
+class WireImage(_WireMedia, tag_field="type", tag=2):
+    pass
 
-    url: str
-    name: str = ""
-    size: int = 0
-    hash: str = ""
-    text: str = ""
+
+class WireFile(_WireMedia, tag_field="type", tag=3):
+    pass
 
 
 WireSegment = WireText | WireEmoji | WireImage | WireFile

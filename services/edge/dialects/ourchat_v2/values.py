@@ -7,7 +7,9 @@ import msgspec
 
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.ourchat_envelope import ocid
+from services.edge.identicons import Kind
 from shared.contract.ids import AccountId
+from shared.contract.model import Chat, Profile
 from shared.contract.session import AccountView, ChatView
 
 PC_CLIENT_VALUE = "public_update_time"
@@ -42,22 +44,9 @@ def session_values(view: ChatView, names: tuple[str, ...], viewer: ViewerContext
     return {name: SESSION_VALUES[name](view, viewer) for name in names}
 
 
-def _account_avatar(view: AccountView, viewer: ViewerContext) -> DisplayedAvatar:
-    profile = view.profile
-    return displayed_avatar(
-        "account",
-        profile.id,
-        DisplayedAvatar(profile.avatar, profile.avatar_hash),
-        viewer.base_url,
-        viewer.is_pc_client,
-    )
-
-
-def _session_avatar(view: ChatView, viewer: ViewerContext) -> DisplayedAvatar:
-    chat = view.chat
-    return displayed_avatar(
-        "chat", chat.id, DisplayedAvatar(chat.avatar, chat.avatar_hash), viewer.base_url, viewer.is_pc_client
-    )
+def _avatar(kind: Kind, of: Profile | Chat, viewer: ViewerContext) -> DisplayedAvatar:
+    stored = DisplayedAvatar(of.avatar, of.avatar_hash)
+    return displayed_avatar(kind, of.id, stored, viewer.base_url, viewer.is_pc_client)
 
 
 def _sessions(view: AccountView, viewer: ViewerContext) -> list[str] | None:
@@ -72,8 +61,8 @@ ACCOUNT_VALUES: Mapping[str, Callable[[AccountView, ViewerContext], object]] = {
     "ocid": lambda view, _: ocid(view.profile.id),
     "nickname": lambda view, _: view.profile.nickname,
     "status": lambda view, _: view.profile.status,
-    "avatar": lambda view, viewer: _account_avatar(view, viewer).avatar,
-    "avatar_hash": lambda view, viewer: _account_avatar(view, viewer).avatar_hash,
+    "avatar": lambda view, viewer: _avatar("account", view.profile, viewer).avatar,
+    "avatar_hash": lambda view, viewer: _avatar("account", view.profile, viewer).avatar_hash,
     "time": lambda view, _: view.profile.created,
     "update_time": lambda view, _: max(view.profile.public_updated, view.profile.private_updated),
     "public_update_time": lambda view, _: view.profile.public_updated,
@@ -85,8 +74,8 @@ ACCOUNT_VALUES: Mapping[str, Callable[[AccountView, ViewerContext], object]] = {
 SESSION_VALUES: Mapping[str, Callable[[ChatView, ViewerContext], object]] = {
     "session_id": lambda view, _: str(view.chat.id),
     "name": lambda view, _: view.chat.name,
-    "avatar": lambda view, viewer: _session_avatar(view, viewer).avatar,
-    "avatar_hash": lambda view, viewer: _session_avatar(view, viewer).avatar_hash,
+    "avatar": lambda view, viewer: _avatar("chat", view.chat, viewer).avatar,
+    "avatar_hash": lambda view, viewer: _avatar("chat", view.chat, viewer).avatar_hash,
     "time": lambda view, _: view.chat.created,
     "update_time": lambda view, _: view.chat.updated,
     "members": lambda view, _: [ocid(member) for member in view.members],
