@@ -23,7 +23,7 @@ _LINE = re.compile(
     r"(?:@[^ ]+ )?(?::(?P<source>\S+) )?(?P<command>\S+)(?P<words>(?: (?!:)\S*)*)(?: :(?P<last>.*))?", re.DOTALL
 )
 _USER = re.compile(r"(?P<nick>[^!]+)!~?[^@]*@(?P<account>\d+)\.")
-_MESSAGE_ID = re.compile(rb"[@;]msgid=(\d+)-(\d+)[; ]")
+_MESSAGE_ID = re.compile(rb"@(?:[^ ]*;)?msgid=(\d+)-(\d+)[; ]")
 _CHANNEL = re.compile(r"#.*~(\d+)")
 _CHUNK = 400
 """The bytes of a line of SASL. A shorter line is the last one."""
@@ -117,7 +117,7 @@ class IrcCodec(Codec):
         return OtherFrame() if not words and not user else _news(command, user, words, last)
 
     def position(self, frame: bytes) -> int | None:
-        found = _MESSAGE_ID.search(frame, 0, frame.find(b" ") + 1)
+        found = _MESSAGE_ID.match(frame)
         return int(found[2]) if found else None
 
     def match(self, request: ClientRequest, event: object) -> ServerReply | None:
@@ -152,7 +152,7 @@ def _message(frame: bytes, user: re.Match[str], words: list[str], text: str) -> 
     """Only the first line of a message has an index. A CTCP other than ACTION is no message."""
     if text.startswith(_CTCP) and not text.startswith(_ACTION):
         return OtherFrame()
-    found = _MESSAGE_ID.search(frame, 0, frame.find(b" ") + 1)
+    found = _MESSAGE_ID.match(frame)
     chat, position = (int(found[1]), int(found[2])) if found else (_chat(words), 0)
     if text.startswith(_ACTION):
         text = f"/me {text.removeprefix(_ACTION).removesuffix(_CTCP)}"
