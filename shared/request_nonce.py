@@ -34,7 +34,7 @@ def request_nonce_of(actor: AccountId, name: str) -> str:
 async def stored_or(
     database: Transactions, find: Callable[[Any], T | None], carry_out: Callable[[], Awaitable[R]]
 ) -> T | R:
-    """Returns the stored result of an earlier attempt (`find`, see shared.run_once.stored). If there is none, returns
+    """Returns the stored result of an earlier attempt (`find`, see shared.run_once). If there is none, returns
     the result of `carry_out`. So a repetition is not checked again against limits, secrets and names, which the first
     attempt has already used. If another attempt is carried out at the same time, `carry_out` may be rejected because of
     its effects. In this case, the result of the other attempt is returned."""

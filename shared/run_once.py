@@ -4,6 +4,7 @@ the request's nonce, and a repetition gets this result."""
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
@@ -39,47 +40,50 @@ class _Attempt(NamedTuple):
     content: bytes
 
 
-def once(
-    table: sa.Table, step: Callable[[sa.Connection, *Ts], T], kinds: tuple[Any, ...], part: str = ""
-) -> Callable[[sa.Connection, *Ts], T]:
-    """Returns the step, extended to store its result for the current request. The step raises RequestError if another
-    request had the same nonce. `table`: made by `request_table`. `kinds`: the types that the result may have. Replicas
-    of the previous version also read results; tests/unit/shared/test_stored_results.py has the rule for this. `part`:
-    distinguishes the steps of a request that has several."""
-    if not request_nonce.get():
-        return step
-    attempt = _attempt(part)
+@dataclass(frozen=True)
+class RequestResults:
+    """The results of a service's requests. `table`: made by `request_table`."""
 
-    def run(connection: sa.Connection, *args: *Ts) -> T:
-        """Inserts the row before the step, so that another attempt at the same time waits for the end of this one. If
-        the step raises an exception, the row is rolled back."""
-        claim = (
-            insert(connection, table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
-        )
-        if connection.execute(claim.returning(table.c.nonce)).one_or_none() is None:
-            first: T = _read(connection, table, kinds, attempt)
-            return first
-        result = step(connection, *args)
-        stored = _encode(result, kinds, attempt.content)
-        connection.execute(sa.update(table).where(table.c.nonce == attempt.key).values(result=stored))
-        return result
+    table: sa.Table
 
-    return run
+    def once(
+        self, step: Callable[[sa.Connection, *Ts], T], *kinds: Any, part: str = ""
+    ) -> Callable[[sa.Connection, *Ts], T]:
+        """Returns the step, extended to store its result for the current request. The step raises RequestError if
+        another request had the same nonce. `kinds`: the types that the result may have. Replicas of the previous
+        version also read results; tests/unit/shared/test_stored_results.py has the rule for this. `part`:
+        distinguishes the steps of a request that has several."""
+        if not request_nonce.get():
+            return step
+        attempt = _attempt(part)
 
+        def run(connection: sa.Connection, *args: *Ts) -> T:
+            """Inserts the row before the step, so that another attempt at the same time waits for the end of this one.
+            If the step raises an exception, the row is rolled back."""
+            row = insert(connection, self.table).values(nonce=attempt.key, created=now_ms(), result=b"")
+            claim = row.on_conflict_do_nothing().returning(self.table.c.nonce)
+            if connection.execute(claim).one_or_none() is None:
+                first: T = self._read(connection, kinds, attempt)
+                return first
+            result = step(connection, *args)
+            stored = _encode(result, kinds, attempt.content)
+            connection.execute(sa.update(self.table).where(self.table.c.nonce == attempt.key).values(result=stored))
+            return result
 
-def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[[sa.Connection], Any]:
-    """The result of an earlier attempt at the current request; None if there is none. Raises RequestError if another
-    request had the same nonce."""
-    return partial(_read, table=table, kinds=kinds, attempt=_attempt(part))
+        return run
 
+    def stored(self, *kinds: Any) -> Callable[[sa.Connection], Any]:
+        """The result of an earlier attempt at the current request; None if there is none. Raises RequestError if
+        another request had the same nonce."""
+        return partial(self._read, kinds=kinds, attempt=_attempt(""))
 
-def purge(connection: sa.Connection, table: sa.Table) -> None:
-    connection.execute(sa.delete(table).where(table.c.created < now_ms() - KEPT_MS))
+    def purge(self, connection: sa.Connection) -> None:
+        connection.execute(sa.delete(self.table).where(self.table.c.created < now_ms() - KEPT_MS))
 
-
-def _read(connection: sa.Connection, table: sa.Table, kinds: tuple[Any, ...], attempt: _Attempt) -> Any:
-    found = connection.execute(sa.select(table.c.result).where(table.c.nonce == attempt.key)).scalar_one_or_none()
-    return None if found is None else _decode(found, kinds, attempt.content)
+    def _read(self, connection: sa.Connection, kinds: tuple[Any, ...], attempt: _Attempt) -> Any:
+        select = sa.select(self.table.c.result).where(self.table.c.nonce == attempt.key)
+        found = connection.execute(select).scalar_one_or_none()
+        return None if found is None else _decode(found, kinds, attempt.content)
 
 
 def _attempt(part: str) -> _Attempt:
