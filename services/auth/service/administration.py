@@ -12,7 +12,7 @@ from services.auth.service.ports import EdgeNotifications, PasswordHashing
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.store import accounts, bots, naming, revocations, trail
-from services.auth.store.requests import REVOKED, once
+from services.auth.store.requests import once
 from shared.contract.admin import (
     Act,
     Duplicates,
@@ -75,22 +75,14 @@ class Administration:
     async def set_disabled(self, request: SetDisabled) -> Ack:
         domain.check_actor(request.account)
         if request.disabled:
-            seconds = int(time.time())
-            if (
-                revocation := await self.database.write(
-                    once(trail.recorded(accounts.disable, Act("disable", request.account)), *REVOKED),
-                    request.account,
-                    seconds,
-                )
-            ) is None:
-                raise _not_found()
-            await self.revocations.publish(revocation)
+            act = Act("disable", request.account)
+            done = bool(await self.revocations.carry_out(accounts.disable, act, request.account, int(time.time())))
         else:
-            if not await self.database.write(
-                once(trail.recorded(accounts.enable, Act("enable", request.account)), bool), request.account
-            ):
-                raise _not_found()
-        _log_act("disable" if request.disabled else "enable", request.account)
+            act = Act("enable", request.account)
+            done = await self.database.write(once(trail.recorded(accounts.enable, act), bool), request.account)
+        if not done:
+            raise _not_found()
+        _log_act(act.act, request.account)
         return Ack()
 
     async def reset_password(self, request: ResetPassword) -> Ack:
@@ -102,16 +94,9 @@ class Administration:
             raise RequestError(ErrorCode.INVALID, "a bot has tokens and no password", "account")
         texts = verifiers.reset_verifier_texts(request.password, account.verifiers)
         hashes = await self.passwords.hash(list(texts.values()))
-        if (
-            revocation := await self.database.write(
-                once(trail.recorded(accounts.reset_secrets, Act("reset password", account.id)), *REVOKED),
-                account.id,
-                dict(zip(texts, hashes, strict=True)),
-                int(time.time()),
-            )
-        ) is None:
+        new, act = dict(zip(texts, hashes, strict=True)), Act("reset password", account.id)
+        if not await self.revocations.carry_out(accounts.reset_secrets, act, account.id, new, int(time.time())):
             raise _not_found()
-        await self.revocations.publish(revocation)
         await self.limits.reset(account)
         _log_act("reset password", account.id)
         return Ack()

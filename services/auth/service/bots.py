@@ -153,25 +153,15 @@ class Bots:
         owner = self._owner(request.actor)
         domain.check_number(request.bot, "account")
         domain.check_opaque(request.sid, "sid")
-        await self.revocations.publish(
-            await self.database.write(
-                once(trail.recorded(bots.revoke_token, Act("delete bot token", request.bot, self._by)), Revocation),
-                request.bot,
-                owner,
-                request.sid,
-            )
-        )
+        act = Act("delete bot token", request.bot, self._by)
+        await self.revocations.carry_out(bots.revoke_token, act, request.bot, owner, request.sid)
         return Ack()
 
     async def end_tokens(self, request: EndMade) -> Ack:
         """Revokes the tokens of all bots of the account."""
         domain.check_actor(request.actor)
-        for revocation in await self.database.write(
-            once(
-                trail.recorded(bots.revoke_tokens, Act("delete bot tokens", request.actor, self._by)), list[Revocation]
-            ),
-            request.actor,
-        ):
+        revoke = trail.recorded(bots.revoke_tokens, Act("delete bot tokens", request.actor, self._by))
+        for revocation in await self.database.write(once(revoke, list[Revocation]), request.actor):
             await self.revocations.publish(revocation)
         return Ack()
 

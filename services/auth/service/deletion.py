@@ -11,8 +11,8 @@ from services.auth.metrics import AuthMetrics
 from services.auth.service.passwords import OwnSecret, wrong
 from services.auth.service.ports import EventOutbox, RequestErasure
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import accounts, trail
-from services.auth.store.requests import REVOKED, once, stored
+from services.auth.store import accounts
+from services.auth.store.requests import REVOKED, stored
 from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
 from shared.contract.errors import RequestError
@@ -54,14 +54,11 @@ class AccountDeletion:
         """Carries out the deletion, for the first request and for a repetition. Returns None if the account is deleted
         already."""
         held = await self._check_secret(request)
-        seconds = int(time.time())
-        revocation = await self.database.write(
-            once(trail.recorded(_erase, Act("delete", request.actor, by)), *REVOKED), request, held, seconds
-        )
+        act = Act("delete", request.actor, by)
+        revocation = await self.revocations.carry_out(_erase, act, request, held, int(time.time()))
         if revocation is None:
             return None
         self.metrics.deletions.inc()
-        await self.revocations.publish(revocation)
         await self._erase_elsewhere(EraseAccount(request.actor, request.reason[:_REASON_CHARACTERS]))
         self.outbox.wake()  # only now, because the event lacks the reason, which the requests above have
         return revocation

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVarTuple
 
 import msgspec
 
@@ -10,13 +12,15 @@ from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import EdgeNotifications, PublicKeySource
 from services.auth.store import revocations, trail
-from services.auth.store.requests import once
+from services.auth.store.requests import REVOKED, once
 from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import Entrance, GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
 from shared.contract.edge import Revoked
 from shared.contract.routes import Ack
 from shared.transactions import Transactions
+
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +37,16 @@ class TokenRevocations:
         domain.check_opaque(request.sid, "sid")
         if not await self.database.read(revocations.is_revoked, request.actor, request.sid):
             act = Act("log out", request.actor, "user")
-            await self.publish(
-                await self.database.write(
-                    once(trail.recorded(revocations.revoke, act), Revocation),
-                    request.actor,
-                    request.sid,
-                    int(time.time()),
-                )
-            )
+            await self.carry_out(revocations.revoke, act, request.actor, request.sid, int(time.time()))
         return Ack()
+
+    async def carry_out(self, step: Callable[[Any, *Ts], Revocation | None], act: Act, *args: *Ts) -> Revocation | None:
+        """Carries out a step that revokes tokens, records the act, and publishes the revocation. Returns None if there
+        was nothing to revoke."""
+        revocation = await self.database.write(once(trail.recorded(step, act), *REVOKED), *args)
+        if revocation is not None:
+            await self.publish(revocation)
+        return revocation
 
     async def publish(self, revocation: Revocation) -> None:
         """Notifies all edges of a committed revocation."""

@@ -12,9 +12,9 @@ from services.auth import domain
 from services.auth.domain import Account, IssuedToken, RefreshToken
 from services.auth.service.ports import TokenIssuer
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import accounts, logins, trail
+from services.auth.store import accounts, logins
 from services.auth.store.logins import NewLogin
-from services.auth.store.requests import REVOKED, once
+from services.auth.store.requests import once
 from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin, Revocation
 from shared.contract.errors import ErrorCode, RequestError
@@ -100,16 +100,9 @@ class LoginSessions:
         """Raises RequestError: `unauthenticated`, `invalid`, `not_found` (also for a login of another account)."""
         domain.check_actor(request.actor)
         domain.check_opaque(request.sid, "sid")
-        if (
-            revocation := await self.database.write(
-                once(trail.recorded(logins.end, Act("end login", request.actor, by)), *REVOKED),
-                request.actor,
-                request.sid,
-                int(time.time()),
-            )
-        ) is None:
+        act = Act("end login", request.actor, by)
+        if not await self.revocations.carry_out(logins.end, act, request.actor, request.sid, int(time.time())):
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such login", "sid")
-        await self.revocations.publish(revocation)
         return Ack()
 
     async def find_ended(self, request: FindEndedLogins) -> EndedLogins:
