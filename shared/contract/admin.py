@@ -7,7 +7,7 @@ import msgspec
 
 from shared.contract.auth import IdentifierKind, Origin
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import ProfileSummary
+from shared.contract.model import Confidential, ProfileSummary
 from shared.contract.routes import Ack, Forwarded, Routed
 
 
@@ -30,15 +30,12 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     email_verified: bool = False
 
 
-class FindUser(msgspec.Struct):
+class FindUser(Confidential, msgspec.Struct):
     """A request for the account with an identifier. Error: `not_found` for an unknown or deleted account."""
 
     route = Routed("auth.admin.find", UserView)
     kind: IdentifierKind
     identifier: str
-
-    def __repr__(self) -> str:
-        return f"FindUser({self.kind})"
 
 
 class Duplicates(msgspec.Struct, frozen=True):
@@ -63,15 +60,12 @@ class SetDisabled(msgspec.Struct):
     disabled: bool
 
 
-class ResetPassword(msgspec.Struct):
+class ResetPassword(Confidential, msgspec.Struct):
     """Replaces all secrets of an account and revokes its tokens. `not_found` for an unknown account."""
 
     route = Routed("auth.admin.reset", Ack)
     account: AccountId
     password: str
-
-    def __repr__(self) -> str:
-        return f"ResetPassword(account={self.account}, ***)"
 
 
 class Kick(msgspec.Struct):
@@ -179,7 +173,7 @@ class OpenAnnouncements(msgspec.Struct):
     accounts: list[AccountId]
 
 
-class ReportMessage(Forwarded):
+class ReportMessage(Confidential, Forwarded):
     """A report on a message that the account may see and has not sent. If the account reports a message again, the
     first reason stays. The reply is an Ack. Errors: `not_found` for any other message and for a recalled one, `limit`
     while too many reports of the account are open."""
@@ -190,11 +184,8 @@ class ReportMessage(Forwarded):
     reason: str
     actor: AccountId = NO_ACCOUNT
 
-    def __repr__(self) -> str:
-        return f"ReportMessage(chat={self.chat}, index={self.index}, ***)"
 
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(Confidential, msgspec.Struct, frozen=True, kw_only=True):
     """`body`: the message's body at the time of the report (see `unpack_segments`). The message was sent at `sent`, and
     reported at `reported`."""
 
@@ -207,9 +198,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reporter: AccountId
     reason: str
     reported: int
-
-    def __repr__(self) -> str:
-        return f"Report({self.number}, ***)"
 
 
 class ReportPage(msgspec.Struct, frozen=True):
@@ -226,14 +214,11 @@ class ListReports(msgspec.Struct):
     after: int = 0
 
 
-class OwnReport(msgspec.Struct, frozen=True):
+class OwnReport(Confidential, msgspec.Struct, frozen=True):
     chat: ChatId
     index: int
     reason: str
     reported: int
-
-    def __repr__(self) -> str:
-        return f"OwnReport(chat={self.chat}, index={self.index}, ***)"
 
 
 class OwnReports(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
-from shared.contract.model import Secret
+from shared.contract.model import Confidential, Secret
 from shared.contract.routes import Ack, Routed
 
 
@@ -20,7 +20,7 @@ class Origin(msgspec.Struct, frozen=True):
     client: str = ""
 
 
-class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
+class Authenticated(Confidential, msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
     """A successful registration or login. `token` is a JWT of the login `sid`. The session service makes the profile
     from the other fields if it is missing."""
 
@@ -48,9 +48,6 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     guest: str = ""
     """For `nick` and `guest`, see EnsureProfile."""
 
-    def __repr__(self) -> str:
-        return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
-
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
     """The request waits until the mailed link of this ticket is opened (commands 13, 14 and 15 of v2)."""
@@ -63,7 +60,7 @@ class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
 LoginReply = Authenticated | VerificationNeeded
 
 
-class Register(msgspec.Struct, kw_only=True):
+class Register(Confidential, msgspec.Struct, kw_only=True):
     """Creates an account. Fails with `conflict` and the taken `field`. An account without username and e-mail address
     has only its OC number (as with `nick` in v0)."""
 
@@ -93,9 +90,6 @@ class Register(msgspec.Struct, kw_only=True):
     """The guest of the connection, whose account becomes this account. Error: `forbidden` if it is no guest any
     more."""
 
-    def __repr__(self) -> str:
-        return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
-
 
 class IdentifierKind(StrEnum):
     EMAIL = "email"
@@ -124,7 +118,7 @@ class Login(msgspec.Struct, kw_only=True):
     """The beginning `http://host:port` of the link that this login may mail to verify the account's address."""
 
 
-class Refreshed(msgspec.Struct, frozen=True):
+class Refreshed(Confidential, msgspec.Struct, frozen=True):
     """A new token of the login `sid`, and a new refresh token. The times of both tokens are Unix seconds."""
 
     account: AccountId
@@ -134,11 +128,8 @@ class Refreshed(msgspec.Struct, frozen=True):
     refresh: str
     refresh_expires: int
 
-    def __repr__(self) -> str:
-        return f"Refreshed(account={self.account}, sid={self.sid!r}, ***)"
 
-
-class Refresh(msgspec.Struct):
+class Refresh(Confidential, msgspec.Struct):
     """Replaces a refresh token, which is then spent. Error: `unauthenticated` for a token that is unknown, expired or
     spent.
 
@@ -150,9 +141,6 @@ class Refresh(msgspec.Struct):
     route = Routed("auth.refresh", Refreshed)
     refresh: str
     origin: Origin = Origin()
-
-    def __repr__(self) -> str:
-        return "Refresh(***)"
 
 
 class SendVerification(msgspec.Struct):
@@ -175,7 +163,7 @@ class Requester(msgspec.Struct, frozen=True):
     time: int = 0
 
 
-class DescribeVerification(msgspec.Struct):
+class DescribeVerification(Confidential, msgspec.Struct):
     """A request for the origin of the pending registration or login, for the page with the confirming button. This
     request confirms nothing. Error: `not_found` for a link that is wrong or has expired."""
 
@@ -183,26 +171,20 @@ class DescribeVerification(msgspec.Struct):
     ticket: str
     code: str
 
-    def __repr__(self) -> str:
-        return f"DescribeVerification({self.ticket!r}, ***)"
-
 
 class Opened(msgspec.Struct, frozen=True):
     outcome: Literal["passed", "wrong", "expired"]
 
 
-class OpenVerification(msgspec.Struct):
+class OpenVerification(Confidential, msgspec.Struct):
     """A user has opened the link `/verify/<ticket>.<code>`. After a wrong code, the right code is still valid."""
 
     route = Routed("auth.open_verification", Opened)
     ticket: str
     code: str
 
-    def __repr__(self) -> str:
-        return f"OpenVerification({self.ticket!r}, ***)"
 
-
-class DeleteAccount(msgspec.Struct):
+class DeleteAccount(Confidential, msgspec.Struct):
     """Erases an account in all services (v2: 16). The reply follows within 2 s, after the commit of the auth service
     and the replies of all reachable services. The other services get a durable event. `secret`: given by dialects that
     require a secret. A wrong secret is `unauthenticated`, and counts as a failed login. `reason`: shown to the members
@@ -214,9 +196,6 @@ class DeleteAccount(msgspec.Struct):
     origin: Origin = Origin()
     reason: str = ""
     of_guest: bool = False
-
-    def __repr__(self) -> str:
-        return f"DeleteAccount(actor={self.actor}, ***)"
 
 
 class DeletedAccounts(msgspec.Struct, frozen=True):
@@ -281,7 +260,7 @@ class EndLogin(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
 
 
-class ChangePassword(msgspec.Struct, kw_only=True):
+class ChangePassword(Confidential, msgspec.Struct, kw_only=True):
     """Replaces all secrets of an account by a new secret. All logins of the account end. The reply, Authenticated, is a
     new login that replaces the caller's (`caller_sid`): the new login has the same device, and its `revision` is the
     number of the revocation. Error: `unauthenticated` for a wrong old secret, which counts as a failed login."""
@@ -294,9 +273,6 @@ class ChangePassword(msgspec.Struct, kw_only=True):
     refreshable: bool = False
     """The new login gets a refresh token."""
     caller_sid: str = ""
-
-    def __repr__(self) -> str:
-        return f"ChangePassword(actor={self.actor}, ***)"
 
 
 class Logout(msgspec.Struct):

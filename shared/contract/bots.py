@@ -6,6 +6,7 @@ import msgspec
 
 from shared.contract.auth import Origin
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import Confidential
 from shared.contract.routes import Ack, Routed
 
 
@@ -91,15 +92,12 @@ class DeleteBot(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
 
 
-class CreatedBotToken(msgspec.Struct, frozen=True):
+class CreatedBotToken(Confidential, msgspec.Struct, frozen=True):
     """`token` is not stored; a repeated request signs it again. `expires`: Unix seconds."""
 
     sid: str
     token: str
     expires: int
-
-    def __repr__(self) -> str:
-        return f"CreatedBotToken({self.sid!r}, ***)"
 
 
 class CreateBotToken(msgspec.Struct):

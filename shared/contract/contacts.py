@@ -4,6 +4,7 @@ service)."""
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Confidential
 from shared.contract.routes import Ack, Forwarded, Routed
 
 
@@ -64,16 +65,13 @@ class AccountsLookedUp(msgspec.Struct, frozen=True):
     accounts: list[AccountId]
 
 
-class LookUpAccounts(msgspec.Struct):
+class LookUpAccounts(Confidential, msgspec.Struct):
     """Finds the accounts whose OC number, username or e-mail address is exactly this text. Errors: `rate_limited` for
     too many requests of the actor, `invalid`."""
 
     route = Routed("auth.look_up", AccountsLookedUp)
     identifier: str
     actor: AccountId = NO_ACCOUNT
-
-    def __repr__(self) -> str:
-        return f"LookUpAccounts(actor={self.actor})"
 
 
 class RequestFriendship(Forwarded):

@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Confidential
 from shared.contract.session import EnsureProfile
 
 
@@ -18,7 +19,7 @@ class HealthProbe(msgspec.Struct, frozen=True):
     """A probe that tests whether the stream stores events. It is removed when it is delivered."""
 
 
-class MailRequested(msgspec.Struct, frozen=True):
+class MailRequested(Confidential, msgspec.Struct, frozen=True):
     """One e-mail, which is retried until the mail server accepts it. `account`: if it is set, the mail goes to the
     verified address of this account instead of `to`. `unsubscribe`: the link that ends such mails with one click (RFC
     8058), or empty."""
@@ -30,9 +31,6 @@ class MailRequested(msgspec.Struct, frozen=True):
     """Unix milliseconds; after this time, the mail is dropped."""
     account: AccountId = NO_ACCOUNT
     unsubscribe: str = ""
-
-    def __repr__(self) -> str:
-        return f"MailRequested(expires={self.expires}, ***)"
 
 
 class OutgoingWebhooksDue(msgspec.Struct, frozen=True):

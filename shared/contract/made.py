@@ -6,6 +6,7 @@ import msgspec
 from shared.contract.auth import LoginView, Origin
 from shared.contract.bots import BotView
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Confidential
 from shared.contract.routes import Ack, Routed
 
 MADE_LISTED = 1_000
@@ -24,7 +25,7 @@ class MadeWebhook(msgspec.Struct, frozen=True):
     origin: str = ""
 
 
-class MadeLink(msgspec.Struct, frozen=True):
+class MadeLink(Confidential, msgspec.Struct, frozen=True):
     """A link to a group, which is a secret. For `uses` and `expires`, see CreateLink. `created`: Unix milliseconds."""
 
     link: str
@@ -32,9 +33,6 @@ class MadeLink(msgspec.Struct, frozen=True):
     uses: int
     expires: int
     created: int
-
-    def __repr__(self) -> str:
-        return f"MadeLink(***, {self.chat})"
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -83,7 +81,7 @@ class DeleteAnyWebhook(msgspec.Struct):
     hook: str
 
 
-class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+class AccountRecord(Confidential, msgspec.Struct, frozen=True, kw_only=True):
     """The data that the auth service stores of an account. `created`: Unix milliseconds. `question_id`: the security
     question, or
     0. `logins`: newest first. `bots`: the bots that the account owns. `email_verified`: the user has received a mail at
@@ -94,11 +92,8 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     question_id: int
     logins: list[LoginView]
-    bots: list[BotView] = []
+    bots: list[BotView] = msgspec.field(default_factory=list)
     email_verified: bool = False
-
-    def __repr__(self) -> str:
-        return "AccountRecord(***)"
 
 
 class ExportLogins(msgspec.Struct):

@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Chat, JoinPolicy, Role
+from shared.contract.model import Chat, Confidential, JoinPolicy, Role
 from shared.contract.routes import Ack, Forwarded, Routed
 from shared.contract.session import ChatVersion
 
@@ -310,7 +310,7 @@ class DisbandChat(Forwarded):
     actor: AccountId = NO_ACCOUNT
 
 
-class InvitationLink(msgspec.Struct, frozen=True):
+class InvitationLink(Confidential, msgspec.Struct, frozen=True):
     """A link to a group. `link`: 128 random bits, which are a secret. `uses`: how many accounts can still join; 0 for
     any number. For `expires`, see CreateLink. `paused`: nobody can join by the link, because its maker may not manage
     the group now."""
@@ -320,9 +320,6 @@ class InvitationLink(msgspec.Struct, frozen=True):
     uses: int = 0
     expires: int = 0
     paused: bool = False
-
-    def __repr__(self) -> str:
-        return f"InvitationLink(***, by={self.by})"
 
 
 class CreateLink(Forwarded):
@@ -353,16 +350,13 @@ class ListLinks(Forwarded):
     actor: AccountId = NO_ACCOUNT
 
 
-class DeleteLink(Forwarded):
+class DeleteLink(Confidential, Forwarded):
     """The owner or an admin deletes a link. A repetition changes nothing."""
 
     route = Routed("session.delete_link", Ack)
     chat: ChatId
     link: str
     actor: AccountId = NO_ACCOUNT
-
-    def __repr__(self) -> str:
-        return f"DeleteLink({self.chat}, ***)"
 
 
 class JoinedByLink(msgspec.Struct, frozen=True):
@@ -373,13 +367,10 @@ class JoinedByLink(msgspec.Struct, frozen=True):
     version: int = 0
 
 
-class JoinByLink(Forwarded):
+class JoinByLink(Confidential, Forwarded):
     """Joins the group of a link. Errors: `not_found` for a link that is unknown, used up, expired or paused, `conflict`
     for a member, `forbidden` for a banned account, `limit` for a full group or too many groups of the actor."""
 
     route = Routed("session.join_by_link", JoinedByLink)
     link: str
     actor: AccountId = NO_ACCOUNT
-
-    def __repr__(self) -> str:
-        return f"JoinByLink(***, actor={self.actor})"

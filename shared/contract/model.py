@@ -4,7 +4,8 @@ Frequent types that cannot be part of a reference cycle are excluded from cyclic
 
 import re
 from collections.abc import Sequence
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
+from typing import ClassVar
 
 import msgspec
 
@@ -128,6 +129,18 @@ def requested_message(found: Sequence[Message], index: int, field: str = "index"
 # Accounts
 
 
+class Confidential:
+    """A struct with secrets or personal data. Its repr shows only the fields that are numbers or choices."""
+
+    __slots__ = ()
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown = [f"{name}={value}" for name, value in fields.items() if isinstance(value, int | Enum)]
+        return f"{type(self).__name__}({', '.join([*shown, '***'])})"
+
+
 class Scheme(StrEnum):
     """The hash that the client applied to the password before sending it."""
 
@@ -146,14 +159,11 @@ class Scheme(StrEnum):
 _HASHES = {Scheme.MD5: re.compile(r"[0-9A-Fa-f]{32}"), Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}")}
 
 
-class Secret(msgspec.Struct, array_like=True, frozen=True):
+class Secret(Confidential, msgspec.Struct, array_like=True, frozen=True):
     """A password as the client has sent it. If the scheme is a hash, the value is lower-case hex."""
 
     scheme: Scheme
     value: str
-
-    def __repr__(self) -> str:
-        return f"Secret({self.scheme}, ***)"
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

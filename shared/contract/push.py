@@ -4,6 +4,7 @@ Internet. Accounts without a device are notified by mail."""
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Confidential
 from shared.contract.routes import Ack, Forwarded, Routed
 
 MAIL = "mail"
@@ -37,7 +38,7 @@ class Subscribed(msgspec.Struct, frozen=True):
     subscription: int
 
 
-class Subscribe(Forwarded):
+class Subscribe(Confidential, Forwarded):
     """Notifies a device of the login `sid` by this `endpoint` from now on. `p256dh`, `auth`: the device's keys in
     base64url. `kind`: web (a browser, which needs a public https address of the installation), unifiedpush, irc, or
     mail (to the verified address while the account has no device; without endpoint and keys). `key`: the VAPID key to
@@ -58,11 +59,8 @@ class Subscribe(Forwarded):
     again: bool = False
     actor: AccountId = NO_ACCOUNT
 
-    def __repr__(self) -> str:
-        return f"Subscribe({self.kind!r}, {self.actor}, ***)"
 
-
-class Unsubscribe(Forwarded):
+class Unsubscribe(Confidential, Forwarded):
     """Ends a subscription of the actor. A repetition changes nothing. `sid`: the login that sends the request. If it is
     not the login of the device, the device must not subscribe again by itself. `endpoint`: names the subscription in
     place of the number, if the device itself sends the request."""
@@ -73,19 +71,13 @@ class Unsubscribe(Forwarded):
     endpoint: str = ""
     actor: AccountId = NO_ACCOUNT
 
-    def __repr__(self) -> str:
-        return f"Unsubscribe({self.subscription}, {self.actor}, ***)"
 
-
-class StopMails(msgspec.Struct):
+class StopMails(Confidential, msgspec.Struct):
     """A user has opened the unsubscribe link of a mail. This ends the subscription to mails of the account that `token`
     names. A repetition changes nothing. Error: `not_found` for a token that this installation has not made."""
 
     route = Routed("session.stop_mails", Ack)
     token: str
-
-    def __repr__(self) -> str:
-        return "StopMails(***)"
 
 
 class SubscriptionView(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ import msgspec
 
 from shared.contract.auth import Origin
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.model import Secret
+from shared.contract.model import Confidential, Secret
 from shared.contract.routes import Ack, Forwarded, Routed
 
 
@@ -15,7 +15,7 @@ class Recovered(Ack, frozen=True):
     account: AccountId = NO_ACCOUNT
 
 
-class RequestRecovery(msgspec.Struct):
+class RequestRecovery(Confidential, msgspec.Struct):
     """Mails a ticket to the e-mail address of an account, if `auth.mail_recovery` permits. The reply is the same for
     any identifier, and follows one commit. Errors: `forbidden` if this server mails no tickets, `rate_limited`."""
 
@@ -24,11 +24,8 @@ class RequestRecovery(msgspec.Struct):
     """A username, an e-mail address or an OC number (IdentifierKind.ANY)."""
     origin: Origin = Origin()
 
-    def __repr__(self) -> str:
-        return "RequestRecovery(***)"
 
-
-class RecoverByTicket(msgspec.Struct):
+class RecoverByTicket(Confidential, msgspec.Struct):
     """Sets a new password by a mailed ticket, which is valid once, and removes the security question, whose answer
     another person may have set. Revokes the account's tokens and closes its connections. Error: `unauthenticated` for a
     ticket that is unknown, spent or expired, or was mailed to an address that the account no longer has."""
@@ -38,11 +35,8 @@ class RecoverByTicket(msgspec.Struct):
     secret: Secret
     origin: Origin = Origin()
 
-    def __repr__(self) -> str:
-        return "RecoverByTicket(***)"
 
-
-class Recover(msgspec.Struct, kw_only=True):
+class Recover(Confidential, msgspec.Struct, kw_only=True):
     """Sets a new password by the answer to the security question. Error: `unauthenticated` for an unknown account, a
     missing answer, a wrong question or a wrong answer. These cases take the same time and count as failed logins.
     Revokes the account's tokens and closes its connections."""
@@ -55,17 +49,11 @@ class Recover(msgspec.Struct, kw_only=True):
     secret: Secret
     origin: Origin = Origin()
 
-    def __repr__(self) -> str:
-        return f"Recover(username={self.username!r}, question_id={self.question_id}, ***)"
 
-
-class SetSecurity(Forwarded):
+class SetSecurity(Confidential, Forwarded):
     """Replaces the security question and its answer; an empty answer switches recovery off."""
 
     route = Routed("auth.set_security", Ack)
     question_id: int
     answer: str
     actor: AccountId = NO_ACCOUNT
-
-    def __repr__(self) -> str:
-        return f"SetSecurity(question_id={self.question_id}, actor={self.actor}, ***)"

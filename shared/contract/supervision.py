@@ -5,19 +5,18 @@ from typing import Literal
 
 import msgspec
 
+from shared.contract.model import Confidential
+
 LINE_BYTES = 64 * 1024
 
 
-class SystemRequest(msgspec.Struct, omit_defaults=True):
+class SystemRequest(Confidential, msgspec.Struct, omit_defaults=True):
     """Describes the processes. With `kill`, that process is killed first. With `chat`, the path of the chat's last
     message is found. Both need the `token`."""
 
     kill: str = ""
     token: str = ""
     chat: int = 0
-
-    def __repr__(self) -> str:
-        return f"SystemRequest(kill={self.kill!r}, chat={self.chat})"
 
 
 class MessageTimes(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,19 +6,17 @@ from enum import StrEnum
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Confidential
 from shared.contract.routes import Ack, Forwarded, Routed
 
 
-class CreatedIncomingWebhook(msgspec.Struct, frozen=True):
+class CreatedIncomingWebhook(Confidential, msgspec.Struct, frozen=True):
     """`secret`: 192 random bits, shown once. `hook`: the webhook's name, which is no secret."""
 
     hook: str
     secret: str
     account: AccountId = NO_ACCOUNT
     """The account of the webhook, which is the sender of its messages."""
-
-    def __repr__(self) -> str:
-        return f"CreatedIncomingWebhook({self.hook}, ***)"
 
 
 class CreateIncomingWebhook(Forwarded):
@@ -78,18 +76,15 @@ class FoundIncomingWebhook(msgspec.Struct, frozen=True):
     account: AccountId = NO_ACCOUNT
 
 
-class FindIncomingWebhook(msgspec.Struct):
+class FindIncomingWebhook(Confidential, msgspec.Struct):
     """Finds the webhook with a secret. `digest`: the secret's sha256 in hex. Errors: `not_found`, `forbidden` while the
     maker may not manage the group."""
 
     route = Routed("session.find_hook", FoundIncomingWebhook)
     digest: str
 
-    def __repr__(self) -> str:
-        return "FindIncomingWebhook(***)"
 
-
-class CreatedOutgoingWebhook(msgspec.Struct, frozen=True):
+class CreatedOutgoingWebhook(Confidential, msgspec.Struct, frozen=True):
     """`secret`: the key that signs the webhook's requests, shown once. `hook`: the webhook's name, which is no secret.
     `next`: the index of the first message to post."""
 
@@ -97,11 +92,8 @@ class CreatedOutgoingWebhook(msgspec.Struct, frozen=True):
     secret: str
     next: int
 
-    def __repr__(self) -> str:
-        return f"CreatedOutgoingWebhook({self.hook}, ***)"
 
-
-class CreateOutgoingWebhook(Forwarded):
+class CreateOutgoingWebhook(Confidential, Forwarded):
     """The owner or an admin of a group makes a webhook. Later messages of the group are posted to the URL `endpoint`
     while the maker manages the group. `nonce`: see CreateLink. Errors: `limit` for too many webhooks of a group,
     `invalid` for an address that is not permitted."""
@@ -112,9 +104,6 @@ class CreateOutgoingWebhook(Forwarded):
     endpoint: str
     actor: AccountId = NO_ACCOUNT
     nonce: str = ""
-
-    def __repr__(self) -> str:
-        return f"CreateOutgoingWebhook({self.chat}, ***)"
 
 
 class WebhookState(StrEnum):

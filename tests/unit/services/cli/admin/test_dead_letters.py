@@ -73,7 +73,7 @@ async def test_dead_letters_are_listed_and_shown_without_secrets(auth: FailingAu
     shown = await dragoman(tmp_path, "show", "2")
     assert shown.exit_code == 0
     assert "attempts  1\n" in shown.output
-    assert "MailRequested(expires=0, ***)" in shown.output
+    assert "MailRequested(expires=0, account=0, ***)" in shown.output
     assert "secret" not in shown.output
 
 
