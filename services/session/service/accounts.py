@@ -199,9 +199,7 @@ class SettingsOfAccounts:
         self._database = database
 
     async def get(self, request: GetOwnSettings) -> OwnSettings:
-        domain.check_actor(request.actor)
         return await self._database.read(own_settings.find, request.actor, brief=True)
 
     async def set(self, request: SetOwnSettings) -> OwnSettings:
-        domain.check_actor(request.actor)
         return await self._database.write(once(own_settings.change, OwnSettings), request)

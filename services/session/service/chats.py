@@ -85,14 +85,12 @@ class Chats:
         return ChatView(chat, members[: self._limits.members_listed])
 
     async def find_handle(self, request: FindHandle) -> HandleFound:
-        domain.check_actor(request.actor)
         found = await self._database.read(chats.find_handle, request.handle)
         if found is None:
             raise domain.hidden_error(ErrorCode.NOT_FOUND)
         return HandleFound(found)
 
     async def open_private_chat(self, request: OpenPrivateChat) -> ChatOpened:
-        domain.check_actor(request.actor)
         if not request.alone or request.actor != request.account:
             domain.check_peer(request.actor, request.account)
         pair = domain.pair_of(request.actor, request.account)
@@ -106,7 +104,6 @@ class Chats:
         return ChatOpened(number, pair)
 
     async def get_chat(self, request: GetChat) -> ChatView:
-        domain.check_chat(request.chat)
         limit = self._limits.members_listed
         if request.members > 0:
             limit = min(request.members, limit)
@@ -117,7 +114,6 @@ class Chats:
         return view
 
     async def get_chats(self, request: GetChats) -> ChatsFound:
-        domain.check_actor(request.actor)
         list_limits.check_batch_size(request.chats, _CHATS, "chats")
         numbers = list_limits.in_int64(request.chats)
         return await self._database.read(views.find_chats, request.actor, numbers)
@@ -139,7 +135,6 @@ class Chats:
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
         """A page of views that fits into a NATS message. If a single chat is too large, only its first members are
         listed."""
-        domain.check_actor(request.actor)
         limit = self._limits.members_listed
         found = await self._database.read(views.list_chat_views, request.actor, request.after, limit)
         fitting = list_limits.take_fitting(found.chats, _VIEWS_BYTES)
@@ -150,7 +145,6 @@ class Chats:
         return ChatViews(list(fitting), more=found.more or len(fitting) < len(found.chats))
 
     async def get_membership(self, request: GetMembership) -> Membership:
-        domain.check_chat(request.chat)
         page = await self._database.read(chats.list_changes, request, _MEMBERS_PAGE, self._server)
         if request.unnamed:
             self._notifier.republish({request.chat: page.version})
@@ -173,17 +167,14 @@ class Chats:
         return ChatVersion(changed.chat.version, changed.chat.topic_time if "topic" in values else 0)
 
     async def mute_chat(self, request: MuteChat) -> Ack:
-        domain.check_in_chat(request)
         domain.check_end("until", request.until, now_ms())
         await self._database.write(views.mute_chat, request)
         return Ack()
 
     async def place_chat(self, request: PlaceChat) -> MemberSettings:
-        domain.check_in_chat(request)
         return await self._database.write(views.place_chat, request)
 
     async def mark_read_time(self, request: MarkReadTime) -> ReadTime:
-        domain.check_in_chat(request)
         domain.check_end("time", request.time, 0)
         return await self._database.write(views.mark_read_time, request)
 

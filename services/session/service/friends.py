@@ -80,7 +80,6 @@ class Friends:
         return Ack()
 
     async def list_blocked(self, request: ListBlocked) -> BlockedAccounts:
-        domain.check_actor(request.actor)
         return BlockedAccounts(await self._database.read(blocks.list_blocked, request.actor))
 
     async def find_blocked_members(self, request: FindBlockedMembers) -> BlockedMembers:
@@ -89,7 +88,6 @@ class Friends:
         return BlockedMembers(await self._database.read(blocks.find_blocked_members, members))
 
     async def find_watchable(self, request: FindWatchable) -> WatchableAccounts:
-        domain.check_actor(request.actor)
         list_limits.check_batch_size(request.accounts, _CHECKED_MEMBERS, "accounts")
         accounts = list_limits.in_int64(request.accounts)
         find = friends.find_near if request.near else friends.find_watchable
@@ -98,13 +96,11 @@ class Friends:
     async def list_requests(self, request: ListRequests) -> Requests:
         """Returns as many pending requests as fit into one reply. Once these are answered, the next call returns
         further ones."""
-        domain.check_actor(request.actor)
         return _fitting(await self._database.read(friends.list_requests, request.actor, _REQUESTS))
 
     async def own_lists(self, request: GetOwnLists) -> OwnLists:
         """Returns the lists whose state differs from the state that the client has. The state of a list is a hash of
         its content."""
-        domain.check_actor(request.actor)
         most = self._limits.members_listed, _REQUESTS
         found = await self._database.read(friends.find_own_lists, request.actor, frozenset(request.known), *most)
         if found.requests is not None:
@@ -117,12 +113,10 @@ class Friends:
     async def list_pending_events(self, request: ListPendingEvents) -> PendingEvents:
         """Returns as many pending events as fit into one reply. Once these are deleted, the next call returns further
         ones."""
-        domain.check_actor(request.actor)
         found = await self._database.read(pending_notifications.list_pending, request.actor, now_ms())
         return PendingEvents(list(list_limits.take_fitting(found, _LIST_BYTES)))
 
     async def drop_pending_events(self, request: DropPendingEvents) -> Ack:
-        domain.check_actor(request.actor)
         numbers = list_limits.in_int64(request.numbers)
         await self._database.write(pending_notifications.delete, request.actor, numbers)
         return Ack()

@@ -42,7 +42,6 @@ class GroupModes:
         self._broadcast_members = settings.message.broadcast_members
 
     async def change_modes(self, request: ChangeModes) -> ModesChanged:
-        domain.check_in_chat(request)
         list_limits.check_batch_size(request.changes, _CHANGES, "changes")
         for one in request.changes:
             domain.check_characters("text", one.text, _MASK_CHARACTERS)
@@ -63,16 +62,13 @@ class GroupModes:
         return ModesChanged(changed.version, changed.time, tuple(changed.changes))
 
     async def list_masks(self, request: ListMasks) -> MaskList:
-        domain.check_in_chat(request)
         return MaskList(await self._database.read(irc.list_masks, request))
 
     async def list_invitations(self, request: ListInvitations) -> InvitedChats:
-        domain.check_actor(request.actor)
         return InvitedChats(await self._database.read(admission.list_invitations, request.actor, now_ms()))
 
     async def invite(self, request: Invite) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
-        domain.check_chat(request.chat)
         now = now_ms()
         invite = once(irc.invite, InvitedAccount)
         invited = await self._database.write(invite, request, now + _INVITED_MS, now)
@@ -91,7 +87,6 @@ class Happenings:
         self._database = database
 
     async def list_happenings(self, request: ListHappenings) -> HappeningList:
-        domain.check_in_chat(request)
         count = max(1, min(request.count, _HAPPENINGS))
         found = await self._database.read(happenings.list_happenings, request, count + 1)
         wanted = found[::-1] if request.newest else found
@@ -118,17 +113,14 @@ class Directory:
         self._server = settings.irc.name
 
     async def find_nicks(self, request: FindNicks) -> UsersOfNicks:
-        domain.check_actor(request.actor)
         list_limits.check_batch_size(request.nicks, _WITH_GROUPS if request.groups else _NICKS, "nicks")
         return UsersOfNicks(await self._database.read(irc.find_nicks, request))
 
     async def find_by_mask(self, request: FindByMask) -> UsersOfNicks:
-        domain.check_actor(request.actor)
         domain.check_characters("mask", request.mask, _MASK_CHARACTERS)
         return UsersOfNicks(await self._database.read(irc.find_by_mask, request, self._server))
 
     async def list_groups(self, request: ListGroups) -> GroupList:
-        domain.check_actor(request.actor)
         groups, more = await self._database.read(irc.list_groups, request)
         return GroupList(list(groups), more)
 
@@ -159,7 +151,6 @@ class SubjectMetadata:
 
 
 def _check_owner(request: ListMetadata | SetMetadata) -> None:
-    domain.check_actor(request.actor)
     if request.chat:
         domain.check_chat(request.chat)
     else:

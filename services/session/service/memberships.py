@@ -75,7 +75,6 @@ class Memberships:
             await self.finish_join(LOBBY, account, version)
 
     async def request_membership(self, request: RequestMembership) -> MembershipRequested:
-        domain.check_in_chat(request)
         domain.check_request_text(request.text)
         head = await self._heads.last_index(request.chat)
         result = await self._database.write(
@@ -90,7 +89,6 @@ class Memberships:
         return MembershipRequested(joined=True, name=result.name, version=version)
 
     async def answer_membership(self, request: AnswerMembership) -> ChatVersion:
-        domain.check_in_chat(request)
         domain.check_account(request.applicant, "applicant")
         head = await self._heads.last_index(request.chat)
         result = await self._database.write(
@@ -102,7 +100,6 @@ class Memberships:
         return ChatVersion(await self.finish_join(request.chat, request.applicant, result.version))
 
     async def add_member(self, request: AddMember) -> ChatVersion:
-        domain.check_in_chat(request)
         domain.check_account(request.account)
         head = await self._heads.last_index(request.chat)
         started = await self._database.write(
@@ -111,7 +108,6 @@ class Memberships:
         return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
 
     async def add_members(self, request: AddMembers) -> MembersAdded:
-        domain.check_in_chat(request)
         list_limits.check_batch_size(request.accounts, MAX_ADDED, "accounts")
         head = await self._heads.last_index(request.chat)
         started = await self._database.write(
@@ -123,7 +119,6 @@ class Memberships:
 
     async def end_membership(self, request: EndMembership) -> ChatVersion:
         """Remove a member, or let the actor leave. Messages committed after the reply do not reach the past member."""
-        domain.check_in_chat(request)
         domain.check_account(request.account)
         domain.check_characters("reason", request.reason, _REASON_CHARACTERS)
         left = await self._database.write(
@@ -136,7 +131,6 @@ class Memberships:
 
     async def set_role(self, request: SetRole) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
-        domain.check_chat(request.chat)
         if request.role is Role.LEFT:
             raise RequestError(
                 ErrorCode.INVALID, "the role must be member, admin or owner", "role", reason=Reason.CHOICE
@@ -154,7 +148,6 @@ class Memberships:
         return ChatVersion(result.version)
 
     async def list_members(self, request: ListMembers) -> MemberList:
-        domain.check_in_chat(request)
         domain.check_characters("query", request.query, _QUERY_CHARACTERS)
         limit = min(request.count, _MEMBERS_PAGE) if request.count > 0 else _MEMBERS_PAGE
         return await self._database.read(views.list_members, request, limit)
@@ -162,25 +155,21 @@ class Memberships:
     # Links
 
     async def create_link(self, request: CreateLink) -> InvitationLink:
-        domain.check_in_chat(request)
         domain.check_uses(request.uses)
         domain.check_end("expires", request.expires, now_ms())
         code = secrets.token_urlsafe(_LINK_BYTES)
         return await self._database.write(once(links.create, InvitationLink), request, code, self._limits, now_ms())
 
     async def list_links(self, request: ListLinks) -> InvitationLinks:
-        domain.check_in_chat(request)
         found = await self._database.read(links.list_links, request, now_ms())
         return InvitationLinks(await self._makers.mark_paused(found.links))
 
     async def delete_link(self, request: DeleteLink) -> Ack:
-        domain.check_in_chat(request)
         domain.check_link(request.link)
         await self._database.write(links.delete, request)
         return Ack()
 
     async def join_by_link(self, request: JoinByLink) -> JoinedByLink:
-        domain.check_actor(request.actor)
         domain.check_link(request.link)
         found = await self._database.read(links.find, request.link, request.actor, now_ms())
         if not await self._makers.may_act(found.by):

@@ -41,7 +41,6 @@ class Reports:
         self._limits = limits
 
     async def report(self, request: ReportMessage) -> Ack:
-        domain.check_in_chat(request)
         domain.check_reason(request.reason)
         message = await self._message(request)
         if await self._database.write(moderation.store_report, request, message, self._limits, now_ms()):
@@ -57,7 +56,6 @@ class Reports:
         return message
 
     async def list_own(self, request: ListOwnReports) -> OwnReports:
-        domain.check_actor(request.actor)
         return OwnReports(await self._database.read(moderation.list_reports_of, request.actor))
 
     async def list_open(self, request: ListReports) -> ReportPage:
@@ -83,7 +81,6 @@ class Moderation:
 
     async def ban_member(self, request: BanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
-        domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
         version, left = await self._database.write(
             once(moderation.ban_member, BannedMember), request, self._limits, now_ms(), self._broadcast_members
@@ -94,27 +91,22 @@ class Moderation:
 
     async def unban_member(self, request: UnbanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
-        domain.check_chat(request.chat)
         version = await self._database.write(moderation.unban_member, request, now_ms())
         await self._notifier.publish({request.chat: version})
         return ChatVersion(version)
 
     async def list_bans(self, request: ListBans) -> BanList:
-        domain.check_in_chat(request)
         return await self._database.read(moderation.list_bans, request, now_ms())
 
     async def silence_member(self, request: SilenceMember) -> ChatVersion:
-        domain.check_actor(request.actor)
         if request.account != NO_ACCOUNT:
             domain.check_peer(request.actor, request.account)
-        domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
         version = await self._database.write(once(moderation.silence_member, int), request, self._limits, now_ms())
         await self._notifier.publish({request.chat: version})
         return ChatVersion(version)
 
     async def disband_chat(self, request: DisbandChat) -> ChatVersion:
-        domain.check_in_chat(request)
         version, former_members, rejected = await self._database.write(
             once(moderation.disband, DisbandedChat), request, now_ms(), self._broadcast_members
         )

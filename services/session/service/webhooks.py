@@ -59,7 +59,6 @@ class OutgoingWebhooks:
         self._rules = AddressRules(settings.outgoing_webhooks.permitted_networks)
 
     async def create(self, request: CreateOutgoingWebhook) -> CreatedOutgoingWebhook:
-        domain.check_in_chat(request)
         request.name = domain.webhook_name(request.name, self._limits)
         if not self._is_enabled:
             raise RequestError(
@@ -79,12 +78,10 @@ class OutgoingWebhooks:
         return CreatedOutgoingWebhook(new.hook, new.secret, new.head + 1)
 
     async def list_hooks(self, request: ListOutgoingWebhooks) -> OutgoingWebhookList:
-        domain.check_in_chat(request)
         found = await self._database.read(outgoing_webhooks.list_hooks, request)
         return OutgoingWebhookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteOutgoingWebhook) -> Ack:
-        domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         await self._notifier.publish(
             {request.chat: await self._database.write(outgoing_webhooks.delete, request, now_ms())}
@@ -92,7 +89,6 @@ class OutgoingWebhooks:
         return Ack()
 
     async def replay(self, request: ReplayOutgoingWebhook) -> ReplayedOutgoingWebhook:
-        domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         if request.index < 1:
             raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index", reason=Reason.RANGE)
@@ -128,7 +124,6 @@ class IncomingWebhooks:
         self._reserved = settings.announcements.name
 
     async def create(self, request: CreateIncomingWebhook) -> CreatedIncomingWebhook:
-        domain.check_in_chat(request)
         request.name = domain.webhook_name(request.name, self._limits)
         domain.check_no_imitation("name", request.name, self._reserved)
         made = await stored_or(self._database, stored(_Made), partial(self._create, request))
@@ -148,12 +143,10 @@ class IncomingWebhooks:
         return await self._database.write(once(lambda connection: _Made(create(connection), salt), _Made))
 
     async def list_hooks(self, request: ListIncomingWebhooks) -> IncomingWebhookList:
-        domain.check_in_chat(request)
         found = await self._database.read(incoming_webhooks.list_hooks, request)
         return IncomingWebhookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteIncomingWebhook) -> Ack:
-        domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         await self._database.write(incoming_webhooks.delete, request)
         return Ack()
