@@ -23,7 +23,7 @@ from dragoman_client.errors import ClientError
 from local.data import read_run
 from local.installation import not_running
 from local.options import CommandFailed
-from services.cli.console import LazyGroup
+from services.cli.console import LazyGroup, default_option
 
 
 @contextlib.contextmanager
@@ -189,14 +189,12 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 own_options = _options(
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the started system."),
-    click.option("--processes", type=POSITIVE, default=1, show_default=True, help="Worker processes of the load."),
+    default_option("--processes", 1, "Worker processes of the load.", POSITIVE),
     click.option(
         "--json", type=click.Path(path_type=Path, dir_okay=False), help="Also write the result to this JSON file."
     ),
 )
-edges_option = click.option(
-    "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges of the started system."
-)
+edges_option = default_option("--edges", 2, "Edges of the started system.", click.IntRange(1, 64))
 replicas_option = click.option(
     "--replicas", type=click.IntRange(0, 64), default=0, show_default=True,
     help="Replicas of the message service, on a PostgreSQL that is started unless database.url is set (0: one, on "
@@ -210,17 +208,15 @@ system_options = _options(
     own_options,
 )
 time_options = _options(
-    click.option("--seconds", type=SECONDS, default=10.0, show_default=True, help="Measured seconds."),
-    click.option(
-        "--warm-up", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds before the measurement."
-    ),
+    default_option("--seconds", 10.0, "Measured seconds.", SECONDS),
+    default_option("--warm-up", 2.0, "Seconds before the measurement.", click.FloatRange(0)),
 )
 load_options = _options(
     click.option("--rate", type=click.FloatRange(0), default=0.0, help="Messages a second (open loop)."),
-    click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text."),
-    click.option(
-        "--rest", type=click.FloatRange(0), default=0.0, show_default=True,
-        help="Seconds without messages before; above 0, the cost of a message is reported, too.",
+    default_option("--size", 150, "Bytes of a text.", click.IntRange(64, 16_384)),
+    default_option(
+        "--rest", 0.0, "Seconds without messages before; above 0, the cost of a message is reported, too.",
+        click.FloatRange(0),
     ),
 )  # fmt: skip
 

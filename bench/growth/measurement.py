@@ -23,6 +23,7 @@ from bench.report.progress import ProgressLine
 from bench.report.result import Result
 from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem, SystemSize, own_system
+from services.cli.console import default_option
 
 _LOGINS_AT_ONCE = 32
 
@@ -229,15 +230,11 @@ _USUAL_AXES = [name for name in AXES if name not in ("replicas", "scale")]
 )  # fmt: skip
 @replicas_option
 @click.option("--value", "values", type=POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
-@click.option(
-    "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of edges, unless --axis is edges."
-)
-@click.option("--seconds", type=SECONDS, default=8.0, show_default=True, help="Measured seconds of each point.")
-@click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")
-@click.option(
-    "--deliveries", type=click.FloatRange(1), default=20_000.0, show_default=True, help="Most deliveries a second."
-)
-@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@default_option("--edges", 2, "Number of edges, unless --axis is edges.", click.IntRange(1, 64))
+@default_option("--seconds", 8.0, "Measured seconds of each point.", SECONDS)
+@default_option("--rate", 500.0, "Messages a second, at most.", click.FloatRange(1))
+@default_option("--deliveries", 20_000.0, "Most deliveries a second.", click.FloatRange(1))
+@default_option("--size", 150, "Bytes of a text.", click.IntRange(64, 16_384))
 @click.option("--quick", is_flag=True, help="Measure a few small sizes only, as a smoke test.")
 def growth_command(**given: Any) -> None:
     """Measure how the cost of a message grows with the system.

@@ -27,6 +27,7 @@ from bench.report.result import Result, add_up, notes
 from bench.system.accounts import ChatGroup, Registrar, chat_groups, participants
 from bench.system.processes import memory_kib
 from bench.system.system import MeasuredSystem
+from services.cli.console import default_option
 
 
 class IdleOptions(NamedTuple):
@@ -213,8 +214,8 @@ def _kill(pids: Sequence[int]) -> None:
 @system_options
 @time_options
 @dialects_option("service", "pipe")
-@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Accounts, in turn.")
-@click.option("--at-once", type=POSITIVE, default=64, show_default=True, help="Logins in flight.")
+@default_option("--people", 200, "Accounts, in turn.", click.IntRange(2))
+@default_option("--at-once", 64, "Logins in flight.", POSITIVE)
 @click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
 def connect_command(**given: Any) -> None:
     """Clients log in and disconnect.
@@ -227,12 +228,10 @@ def connect_command(**given: Any) -> None:
 @click.command("idle", epilog="Example: dragoman bench idle --connections 5000")
 @system_options
 @dialects_option("service", "pipe")
-@click.option("--connections", type=POSITIVE, default=1_000, show_default=True, help="Logged-in connections in all.")
-@click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Accounts of the connections.")
-@click.option("--at-once", type=POSITIVE, default=32, show_default=True, help="Logins in flight.")
-@click.option(
-    "--seconds", type=SECONDS, default=10.0, show_default=True, help="Seconds until memory is measured again."
-)
+@default_option("--connections", 1_000, "Logged-in connections in all.", POSITIVE)
+@default_option("--people", 100, "Accounts of the connections.", click.IntRange(2))
+@default_option("--at-once", 32, "Logins in flight.", POSITIVE)
+@default_option("--seconds", 10.0, "Seconds until memory is measured again.", SECONDS)
 def idle_command(**given: Any) -> None:
     """Measure an idle system: memory and CPU time."""
     run_chosen(idle, IdleOptions, given)
@@ -241,11 +240,9 @@ def idle_command(**given: Any) -> None:
 @click.command("reconnect-storm", epilog="Example: dragoman bench reconnect-storm --people 500 --all-edges")
 @system_options
 @dialects_option("service", "pipe")
-@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="Users on the edge that dies.")
-@click.option("--at-once", type=POSITIVE, default=32, show_default=True, help="First logins in flight.")
-@click.option(
-    "--seconds", type=SECONDS, default=60.0, show_default=True, help="Seconds within which all must reconnect."
-)
+@default_option("--people", 500, "Users on the edge that dies.", click.IntRange(2))
+@default_option("--at-once", 32, "First logins in flight.", POSITIVE)
+@default_option("--seconds", 60.0, "Seconds within which all must reconnect.", SECONDS)
 @click.option("--all-edges", is_flag=True, help="Put the users on all edges, and kill all edges at once.")
 def reconnect_storm_command(**given: Any) -> None:
     """An edge is killed, and its clients come back.

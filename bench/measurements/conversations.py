@@ -31,6 +31,7 @@ from bench.system.accounts import in_pairs, seated
 from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem
 from dragoman_client.codec.base import ClientAccount
+from services.cli.console import default_option
 
 # The following functions compare pages of history in a short chat, in a long chat, and in one chat of many.
 
@@ -180,20 +181,8 @@ def queueing_note(in_flight: int) -> str:
 @time_options
 @load_options
 @dialects_option("ourchat-v2")
-@click.option(
-    "--people",
-    type=click.IntRange(2),
-    default=200,
-    show_default=True,
-    help="Users, who write in pairs across two edges.",
-)
-@click.option(
-    "--window",
-    type=POSITIVE,
-    default=8,
-    show_default=True,
-    help="Messages of each user in flight at once (closed loop).",
-)
+@default_option("--people", 200, "Users, who write in pairs across two edges.", click.IntRange(2))
+@default_option("--window", 8, "Messages of each user in flight at once (closed loop).", POSITIVE)
 @click.option(
     "--stages", type=click.FloatRange(0, 1), default=0.0,
     help="Share of requests that are traced, to show where a message waits; starts a system of its own.",
@@ -217,9 +206,9 @@ def pairs_command(**given: Any) -> None:
 @time_options
 @load_options
 @dialects_option("ourchat-v2")
-@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="Members of the group.")
-@click.option("--speakers", type=POSITIVE, default=50, show_default=True, help="Members that send.")
-@click.option("--window", type=POSITIVE, default=2, show_default=True, help="Messages in flight at once (closed loop).")
+@default_option("--people", 500, "Members of the group.", click.IntRange(2))
+@default_option("--speakers", 50, "Members that send.", POSITIVE)
+@default_option("--window", 2, "Messages in flight at once (closed loop).", POSITIVE)
 def group_command(**given: Any) -> None:
     """Some members of a group send; all receive."""
     options = ConversationOptions(
@@ -234,11 +223,9 @@ def group_command(**given: Any) -> None:
 @own_options
 @time_options
 @click.option("--dialect", type=click.Choice(["service", "native"]), default="service", show_default=True)
-@click.option(
-    "--messages", type=click.IntRange(100), default=1_000_000, show_default=True, help="Messages of the long chat."
-)
-@click.option("--chats", type=click.IntRange(3), default=10_000, show_default=True, help="Chats of each account.")
-@click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
+@default_option("--messages", 1_000_000, "Messages of the long chat.", click.IntRange(100))
+@default_option("--chats", 10_000, "Chats of each account.", click.IntRange(3))
+@default_option("--size", 50, "Messages of a page.", click.IntRange(1, 200))
 def history_command(**given: Any) -> None:
     """Clients read pages of history.
 

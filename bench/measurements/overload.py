@@ -34,6 +34,7 @@ from bench.report.progress import ProgressLine
 from bench.report.result import Measure, Result, RunTotals, add_up, notes
 from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem
+from services.cli.console import default_option
 
 _OVERLOADED = 1.3
 _BACK = 3.0
@@ -310,26 +311,12 @@ async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
 @own_options
 @dialects_option("pipe")
 @edges_option
-@click.option(
-    "--people",
-    type=click.IntRange(4),
-    default=1_000,
-    show_default=True,
-    help="Users, who write in pairs across two edges.",
-)
-@click.option(
-    "--window",
-    type=POSITIVE,
-    default=4,
-    show_default=True,
-    help="Messages of each user in flight at once, at saturation.",
-)
-@click.option(
-    "--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Offered load / saturated rate."
-)
-@click.option("--seconds", type=SECONDS, default=15.0, show_default=True, help="Seconds of the overload.")
-@click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before and after.")
-@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@default_option("--people", 1_000, "Users, who write in pairs across two edges.", click.IntRange(4))
+@default_option("--window", 4, "Messages of each user in flight at once, at saturation.", POSITIVE)
+@default_option("--factor", 2.0, "Offered load / saturated rate.", click.FloatRange(1))
+@default_option("--seconds", 15.0, "Seconds of the overload.", SECONDS)
+@default_option("--calm", 15.0, "Seconds before and after.", click.FloatRange(2))
+@default_option("--size", 150, "Bytes of a text.", click.IntRange(64, 16_384))
 def overload_command(**given: Any) -> None:
     """Offer more than the system can take.
 

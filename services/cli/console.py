@@ -4,11 +4,11 @@ characters, the command ends without a traceback."""
 import errno
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -18,6 +18,8 @@ from shared.errors import StartupError
 from shared.settings.servers import LogSettings
 from shared.telemetry import configure_logging
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _STREAMS = ("stdin", "stdout", "stderr")
 _REMEDIES = dict.fromkeys(
     (errno.EACCES, errno.EPERM, errno.EROFS),
@@ -25,6 +27,13 @@ _REMEDIES = dict.fromkeys(
 )
 _REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room on the disk")
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EFBIG)
+
+
+def default_option(
+    name: str, default: object, help: str, type: "click.ParamType[Any] | None" = None
+) -> Callable[[F], F]:
+    """An option of a command, with its default in the help. `type`: the type of the default, unless it is given."""
+    return click.option(name, default=default, show_default=True, help=help, type=type)
 
 
 class LazyGroup(click.Group):

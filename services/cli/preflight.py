@@ -22,6 +22,7 @@ from local.ports import NoFreePort, free_port, reserve, try_to_bind
 from local.process_group import ProcessGroup
 from local.supervisor import CrashLoop
 from local.up_plan import SERVICES, PlannedProcess, UpPlan, authority
+from services.cli.console import default_option
 from shared.process import limit_memory
 from shared.settings import Settings
 from shared.settings.servers import LogSettings
@@ -40,7 +41,7 @@ class UpOptions(NamedTuple):
 
 @click.command("up", epilog="Example: dragoman up --port 8080 --edges 2 --data /srv/chat")
 @settings_options
-@click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of edges.")
+@default_option("--edges", 1, "Number of edges.", click.IntRange(1, 64))
 @click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of the message service (2, on SQLite 1).")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port of the first edge; the others get the next ones (0: any)."

@@ -31,6 +31,7 @@ from local.options import OperatorError
 from services.auth.adapters.auth_callout import public_nkey
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.certificates import CA, ensure_authority, ensure_route_certificate
+from services.cli.console import default_option
 from shared.contract.permissions import NODE_USER
 from shared.vapid import make_key
 
@@ -206,25 +207,11 @@ def _role(name: str, password: str) -> str:
 
 @click.command("secrets", epilog="Example: dragoman secrets /etc/dragoman/secrets --postgres db.example:5432")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--nats", default="nats://nats:4222", show_default=True, help="Addresses by which the processes reach NATS."
-)
-@click.option(
-    "--valkey", default="valkey:6379", show_default=True, help="Address by which the processes reach Valkey, host:port."
-)
-@click.option(
-    "--postgres",
-    default="postgres:5432",
-    show_default=True,
-    help="Address by which the processes reach PostgreSQL, host:port.",
-)
-@click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
-@click.option(
-    "--tls/--no-tls",
-    default=True,
-    show_default=True,
-    help="Whether the processes use TLS for NATS, Valkey and PostgreSQL.",
-)
+@default_option("--nats", "nats://nats:4222", "Addresses by which the processes reach NATS.")
+@default_option("--valkey", "valkey:6379", "Address by which the processes reach Valkey, host:port.")
+@default_option("--postgres", "postgres:5432", "Address by which the processes reach PostgreSQL, host:port.")
+@default_option("--database", "dragoman", "Name of the PostgreSQL database.")
+@default_option("--tls/--no-tls", True, "Whether the processes use TLS for NATS, Valkey and PostgreSQL.")
 @click.option(
     "--new-push-key",
     is_flag=True,

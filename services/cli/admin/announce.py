@@ -17,7 +17,7 @@ from local.options import CommandFailed
 from services.cli.admin import users
 from services.cli.admin.bus_client import USER, AdminClient, advice
 from services.cli.admin.command import on_installation, with_client, yes_option
-from services.cli.console import confirm
+from services.cli.console import confirm, default_option
 from shared.clock import steady_ms
 from shared.contract.admin import AnnouncementsOpened, ListAccounts, OpenAnnouncements
 from shared.contract.body import pack_segments
@@ -53,7 +53,7 @@ class SystemAnnouncement(msgspec.Struct, frozen=True):
 @click.option("--to", "names", metavar="ACCOUNT", multiple=True, help="Only this account; repeatable.")
 @click.option("--online", is_flag=True, help="Only accounts that are connected now.")
 @click.option("--id", "name", metavar="ID", help="Identifies the announcement (default: made from the text).")
-@click.option("--rate", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Accounts a second.")
+@default_option("--rate", 500, "Accounts a second.", click.IntRange(1, 10_000))
 @click.option("--dry-run", is_flag=True, help="Only count the recipients.")
 @yes_option
 def announce(

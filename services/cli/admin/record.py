@@ -12,6 +12,7 @@ from services.cli import record_file
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import DOCTOR, AdminClient
 from services.cli.admin.command import json_option, on_system, prints
+from services.cli.console import default_option
 from services.edge.dialects.registry import DIALECTS
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, NodeId
@@ -47,14 +48,8 @@ def record() -> None:
 @on_system
 @click.option("--account", help="Record this account: an OC number, a uuid, a username or an e-mail address.")
 @click.option("--dialect", help="Record all connections of this dialect.")
-@click.option("--seconds", default=600, show_default=True, type=click.IntRange(1, 86_400), help="End after this time.")
-@click.option(
-    "--megabytes",
-    default=4,
-    show_default=True,
-    type=click.IntRange(1, 64),
-    help="End the record of an edge when it has this size.",
-)
+@default_option("--seconds", 600, "End after this time.", click.IntRange(1, 86_400))
+@default_option("--megabytes", 4, "End the record of an edge when it has this size.", click.IntRange(1, 64))
 async def record_start(
     client: AdminClient, account: str | None, dialect: str | None, seconds: int, megabytes: int
 ) -> None:

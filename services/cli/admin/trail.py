@@ -9,6 +9,7 @@ from local.options import OperatorError
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.command import json_option, prints
+from services.cli.console import default_option
 from shared.contract.admin import Act, SearchTrail
 from shared.contract.ids import NO_ACCOUNT, AccountId
 
@@ -48,7 +49,7 @@ def _text(found: Sequence[Act]) -> str:
 @click.argument("account", required=False)
 @click.option("--act", default="", help="Only acts with this name, spelled as in the list.")
 @click.option("--since", metavar="DAY", help="Only acts since this day (UTC), as 2026-01-31.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, _MOST), help="Acts, at most.")
+@default_option("--limit", 100, "Acts, at most.", click.IntRange(1, _MOST))
 @json_option
 async def audit(client: AdminClient, account: str | None, act: str, since: str | None, limit: int) -> list[Act]:
     """List logins, changes of accounts, and operators' acts.

@@ -17,6 +17,7 @@ from local.options import CommandFailed
 from services.cli.client import wording
 from services.cli.client.conversation import CommandError, Conversation
 from services.cli.client.terminal import Terminal
+from services.cli.console import default_option
 
 _HISTORY = 20
 _MANY = 10_000
@@ -290,9 +291,7 @@ _QUIT = ("/quit", "/exit")
 
 @click.command(epilog="Example: dragoman client wss://chat.example --dialect native")
 @click.argument("server", metavar="[URL]", default="ws://127.0.0.1:8080")
-@click.option(
-    "--dialect", type=click.Choice(DIALECTS), default="ourchat-v2", show_default=True, help="The protocol to speak."
-)
+@default_option("--dialect", "ourchat-v2", "The protocol to speak.", click.Choice(DIALECTS))
 @click.option("--frames", is_flag=True, help="Show all frames unchanged, including passwords.")
 def client(server: str, dialect: str, frames: bool) -> None:
     """Chat in a terminal, by any of the protocols.

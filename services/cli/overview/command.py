@@ -14,6 +14,7 @@ from local.data import read_run
 from local.installation import find, not_running
 from local.options import OperatorError, data_option, flags_of, settings_options
 from local.probes import reachable
+from services.cli.console import default_option
 from services.cli.overview.server import USER, DashboardServer
 from services.cli.overview.system_view import Target
 from services.cli.top.poller import addresses_of
@@ -24,10 +25,8 @@ from shared.setting_types import check_host
 @click.command(epilog="Example: dragoman dashboard http://edge:9000 http://message:9000 --config admin.toml")
 @settings_options
 @data_option
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; whoever connects sees everything."
-)
-@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port (0: any).")
+@default_option("--host", "127.0.0.1", "Address to listen on; whoever connects sees everything.")
+@default_option("--port", 8090, "Port (0: any).", click.IntRange(0, 65535))
 @click.argument("what", nargs=-1, metavar="[ADDRESS]...")
 def dashboard(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, host: str, port: int, what: tuple[str, ...]
