@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -135,6 +135,12 @@ Host = Annotated[str, AfterValidator(check_host)]
 OptionalHost = Annotated[str, AfterValidator(lambda text: text and check_host(text))]
 Network = Annotated[str, AfterValidator(_check_network)]
 SystemName = Annotated[str, AfterValidator(_check_system_name)]
+
+
+def setting(default: T, description: str, **limits: Any) -> T:
+    """The default and the description of a setting. `limits`: those of pydantic.Field, such as `ge`."""
+    field: T = Field(default, description=description, **limits)
+    return field
 
 
 class SettingsSection(BaseModel):

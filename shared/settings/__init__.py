@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from shared.setting_types import Language
+from shared.setting_types import Language, setting
 from shared.settings.accounts import (
     AnnouncementSettings,
     AuthSettings,
@@ -36,9 +36,9 @@ from shared.settings.servers import (
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Path = Field(Path(".dragoman"), description="data directory: embedded servers, keys and outbox")
-    language: Language = Field(
-        "zh", description="language of the server's texts for users, such as [图片], mails and pages: zh or en"
+    data: Path = setting(Path(".dragoman"), "data directory: embedded servers, keys and outbox")
+    language: Language = setting(
+        "zh", "language of the server's texts for users, such as [图片], mails and pages: zh or en"
     )
     nats: NatsSettings = NatsSettings()
     redis: RedisSettings = RedisSettings()

@@ -2,96 +2,78 @@
 
 import re
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr, field_validator
 
-from shared.setting_types import Host, HttpUrl, Network, Origin, SettingsSection, WebOrigin
+from shared.setting_types import Host, HttpUrl, Network, Origin, SettingsSection, WebOrigin, setting
 
 
 class EdgeSettings(SettingsSection):
-    name: str = Field(
-        "edge-1",
-        pattern="^[A-Za-z0-9_-]{1,64}$",
-        description="name of this edge, different from those of all other edges",
+    name: str = setting(
+        "edge-1", "name of this edge, different from those of all other edges", pattern="^[A-Za-z0-9_-]{1,64}$"
     )
-    host: Host = Field("127.0.0.1", description="address or name that clients connect to; 0.0.0.0: all addresses")
-    port: int = Field(8080, ge=0, le=65535, description="port that clients connect to")
-    tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
-    dialects: list[str] = Field(
-        [], description="protocols that clients may use, such as ourchat-v2; empty: all of them"
+    host: Host = setting("127.0.0.1", "address or name that clients connect to; 0.0.0.0: all addresses")
+    port: int = setting(8080, "port that clients connect to", ge=0, le=65535)
+    tcp_port: int = setting(0, "port for plain TCP clients; 0: none", ge=0, le=65535)
+    dialects: list[str] = setting([], "protocols that clients may use, such as ourchat-v2; empty: all of them")
+    tls_certificate: str = setting("", "file with the certificate for both ports; empty: no TLS")
+    tls_key: str = setting("", "file with the certificate's key; empty: it is in the same file")
+    redirect_to_tls: bool = setting(
+        False, "pages requested by http:// redirect to https://; WebSockets, files and avatars never do"
     )
-    tls_certificate: str = Field("", description="file with the certificate for both ports; empty: no TLS")
-    tls_key: str = Field("", description="file with the certificate's key; empty: it is in the same file")
-    redirect_to_tls: bool = Field(
-        False, description="pages requested by http:// redirect to https://; WebSockets, files and avatars never do"
+    hsts_seconds: int = setting(
+        0, "time for which browsers must use only https:// for this host; 0: no such demand", ge=0
     )
-    hsts_seconds: int = Field(
-        0, ge=0, description="time for which browsers must use only https:// for this host; 0: no such demand"
+    tcp_pacing_ms: float = setting(0.0, "pause between two messages to a TCP client", ge=0, le=1000)
+    public_url: HttpUrl = setting(
+        "", "http(s)://host[:port][/path] in links, needed with SMTP; empty: each client's Host header"
     )
-    tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="pause between two messages to a TCP client")
-    public_url: HttpUrl = Field(
-        "", description="http(s)://host[:port][/path] in links, needed with SMTP; empty: each client's Host header"
+    trusted_proxies: list[Network] = setting(
+        [], "networks of proxies whose X-Forwarded-For and PROXY headers are trusted"
     )
-    trusted_proxies: list[Network] = Field(
-        [], description="networks of proxies whose X-Forwarded-For and PROXY headers are trusted"
+    allowed_origins: list[Origin] = setting(
+        [], "origins of web pages that may connect, besides the edge's own: https://chat.example; *: all"
     )
-    allowed_origins: list[Origin] = Field(
-        [], description="origins of web pages that may connect, besides the edge's own: https://chat.example; *: all"
+    chat: bool = setting(True, "serve the web client at /chat")
+    chat_embedders: list[WebOrigin] = setting(
+        [], "origins of web pages that may show the web client in a frame: https://intranet.example"
     )
-    chat: bool = Field(True, description="serve the web client at /chat")
-    chat_embedders: list[WebOrigin] = Field(
-        [], description="origins of web pages that may show the web client in a frame: https://intranet.example"
+    ping_interval_seconds: float = setting(25.0, "time between pings of a connection", gt=0)
+    pong_timeout_seconds: float = setting(
+        10.0, "a connection that does not answer a ping within this time is closed", gt=0
     )
-    ping_interval_seconds: float = Field(25.0, gt=0, description="time between pings of a connection")
-    pong_timeout_seconds: float = Field(
-        10.0, gt=0, description="a connection that does not answer a ping within this time is closed"
+    confirm_interval_seconds: float = setting(3.0, "time between pings, whose answers confirm pushed messages", ge=0)
+    handling_seconds: float = setting(
+        1.0, "messages that a browser received within this time before its close frame stay unread", ge=0
     )
-    confirm_interval_seconds: float = Field(
-        3.0, ge=0, description="time between pings, whose answers confirm pushed messages"
+    first_frame_seconds: float = setting(30.0, "time until a connection without a valid frame is closed", gt=0)
+    unauthenticated_seconds: float = setting(900.0, "time until a connection without a login is closed", gt=0)
+    request_seconds: float = setting(
+        8.0, "a request is answered with `unavailable` if it has no result within this time", gt=0
     )
-    handling_seconds: float = Field(
-        1.0, ge=0, description="messages that a browser received within this time before its close frame stay unread"
+    outgoing_bytes: int = setting(1024 * 1024, "unsent bytes of one connection; with more it is closed (1013)", ge=1)
+    incoming_frames: int = setting(
+        256, "waiting frames of one connection; more stay unread for 1.5 s and are then rejected", ge=1
     )
-    first_frame_seconds: float = Field(
-        30.0, gt=0, description="time until a connection without a valid frame is closed"
+    incoming_bytes: int = setting(
+        1024 * 1024, "bytes of waiting frames of one connection; with more its socket is not read", ge=1
     )
-    unauthenticated_seconds: float = Field(900.0, gt=0, description="time until a connection without a login is closed")
-    request_seconds: float = Field(
-        8.0, gt=0, description="a request is answered with `unavailable` if it has no result within this time"
+    transfers_at_once: int = setting(200, "images and files sent in packages at the same time; others wait", ge=1)
+    upload_idle_seconds: float = setting(
+        60.0, "an incomplete image or file is dropped after this time without new data", gt=0
     )
-    outgoing_bytes: int = Field(
-        1024 * 1024, ge=1, description="unsent bytes of one connection; with more it is closed (1013)"
+    max_connections: int = setting(20_000, "connections of this edge; more are closed (1013)", ge=1)
+    demo: str = setting(
+        "auto", "serve the first page; auto: if started by `dragoman up`, on loopback", pattern="^(auto|on|off)$"
     )
-    incoming_frames: int = Field(
-        256, ge=1, description="waiting frames of one connection; more stay unread for 1.5 s and are then rejected"
+    supervisor_port: int = setting(
+        0, "port of the supervisor; `dragoman up` sets it for the first page", ge=0, le=65535
     )
-    incoming_bytes: int = Field(
-        1024 * 1024, ge=1, description="bytes of waiting frames of one connection; with more its socket is not read"
+    drain_seconds: float = setting(10.0, "a stopping edge closes its connections (1012) spread over this time", ge=0)
+    audited_accounts_per_second: float = setting(2.0, "accounts checked for lost messages per second; 0: none", ge=0)
+    audit_interval_seconds: float = setting(
+        3600.0, "shortest time between two checks of one account for lost messages", ge=1
     )
-    transfers_at_once: int = Field(
-        200, ge=1, description="images and files sent in packages at the same time; others wait"
-    )
-    upload_idle_seconds: float = Field(
-        60.0, gt=0, description="an incomplete image or file is dropped after this time without new data"
-    )
-    max_connections: int = Field(20_000, ge=1, description="connections of this edge; more are closed (1013)")
-    demo: str = Field(
-        "auto",
-        pattern="^(auto|on|off)$",
-        description="serve the first page; auto: if started by `dragoman up`, on loopback",
-    )
-    supervisor_port: int = Field(
-        0, ge=0, le=65535, description="port of the supervisor; `dragoman up` sets it for the first page"
-    )
-    drain_seconds: float = Field(
-        10.0, ge=0, description="a stopping edge closes its connections (1012) spread over this time"
-    )
-    audited_accounts_per_second: float = Field(
-        2.0, ge=0, description="accounts checked for lost messages per second; 0: none"
-    )
-    audit_interval_seconds: float = Field(
-        3600.0, ge=1, description="shortest time between two checks of one account for lost messages"
-    )
-    lease_seconds: float = Field(10.0, gt=1, description="an edge counts as dead after this time without a heartbeat")
+    lease_seconds: float = setting(10.0, "an edge counts as dead after this time without a heartbeat", gt=1)
 
     @property
     def has_https(self) -> bool:
@@ -102,35 +84,39 @@ class EdgeSettings(SettingsSection):
 class IrcSettings(SettingsSection):
     """Settings of the dialect `irc`."""
 
-    name: str = Field(
-        "irc.dragoman.local", pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=40,
-        description="name of the server that IRC clients see; users' host names end with it",
-    )  # fmt: skip
-    port: int = Field(0, ge=0, le=65535, description="port for IRC without TLS; 0: none")
-    host: Host = Field("127.0.0.1", description="address of `irc.port`")
-    tls_port: int = Field(0, ge=0, le=65535, description="port for IRC with TLS; 0: none")
-    description: str = Field("Dragoman", max_length=100, description="text about the server in LINKS and WHOIS")
-    icon: str = Field(
-        "", pattern=r"^(https://[!-:<>-~]+)?$", max_length=200,
-        description="address of a picture of the server, which IRC clients show (draft/ICON)",
-    )  # fmt: skip
-    guests: bool = Field(False, description="a user without an account may visit as a guest, until the connection ends")
-    guest_password: SecretStr = Field(SecretStr(""), description="password that guests give to the server")
-    create: str = Field(
-        "all", pattern="^(all|accounts|operators)$",
-        description="users whose JOIN creates groups: all, accounts (no guests), operators",
-    )  # fmt: skip
-    delivery_reads: bool = Field(False, description="messages that an IRC client has received count as read")
-    past_guests: int = Field(100, ge=0, le=10_000, description="guests that WHOWAS remembers")
-    operators: list[str] = Field(
-        [], description="usernames of operators of IRC: OPER with their password permits KILL and WALLOPS"
+    name: str = setting(
+        "irc.dragoman.local",
+        "name of the server that IRC clients see; users' host names end with it",
+        pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$",
+        max_length=40,
+    )
+    port: int = setting(0, "port for IRC without TLS; 0: none", ge=0, le=65535)
+    host: Host = setting("127.0.0.1", "address of `irc.port`")
+    tls_port: int = setting(0, "port for IRC with TLS; 0: none", ge=0, le=65535)
+    description: str = setting("Dragoman", "text about the server in LINKS and WHOIS", max_length=100)
+    icon: str = setting(
+        "",
+        "address of a picture of the server, which IRC clients show (draft/ICON)",
+        pattern=r"^(https://[!-:<>-~]+)?$",
+        max_length=200,
+    )
+    guests: bool = setting(False, "a user without an account may visit as a guest, until the connection ends")
+    guest_password: SecretStr = setting(SecretStr(""), "password that guests give to the server")
+    create: str = setting(
+        "all",
+        "users whose JOIN creates groups: all, accounts (no guests), operators",
+        pattern="^(all|accounts|operators)$",
+    )
+    delivery_reads: bool = setting(False, "messages that an IRC client has received count as read")
+    past_guests: int = setting(100, "guests that WHOWAS remembers", ge=0, le=10_000)
+    operators: list[str] = setting(
+        [], "usernames of operators of IRC: OPER with their password permits KILL and WALLOPS"
     )
 
-    sts_port: int = Field(
-        0, ge=0, le=65535,
-        description="port with TLS to which IRC clients without TLS must move (STS); 0: none",
-    )  # fmt: skip
-    sts_seconds: int = Field(0, ge=0, description="time for which IRC clients then insist on a valid certificate (STS)")
+    sts_port: int = setting(
+        0, "port with TLS to which IRC clients without TLS must move (STS); 0: none", ge=0, le=65535
+    )
+    sts_seconds: int = setting(0, "time for which IRC clients then insist on a valid certificate (STS)", ge=0)
 
     @property
     def sts_policy(self) -> str:

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlencode, urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import SecretStr, ValidationInfo, field_validator
 
 from shared.setting_types import (
     BrokerUrl,
@@ -15,22 +15,19 @@ from shared.setting_types import (
     TlsCertificate,
     TlsFiles,
     TlsKey,
+    setting,
 )
 
 
 class NatsSettings(SettingsSection):
     """The connection to NATS. Each service has its own `user` and `password`."""
 
-    url: BrokerUrl = Field(
-        "nats://127.0.0.1:4222", description="address of NATS, or several addresses joined by commas"
-    )
-    user: str = Field("", description="user for NATS; empty: the user in the address")
-    password: SecretStr = Field(SecretStr(""), description="password of `user`")
-    connect_timeout_seconds: float = Field(
-        5.0, gt=0, description="time limit for one attempt to connect; attempts are repeated"
-    )
-    replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
-    tls_name: str = Field("", description="name in the server's certificate; empty: the host in `url`")
+    url: BrokerUrl = setting("nats://127.0.0.1:4222", "address of NATS, or several addresses joined by commas")
+    user: str = setting("", "user for NATS; empty: the user in the address")
+    password: SecretStr = setting(SecretStr(""), "password of `user`")
+    connect_timeout_seconds: float = setting(5.0, "time limit for one attempt to connect; attempts are repeated", gt=0)
+    replicas: int = setting(1, "JetStream replicas of the event stream (3 on a cluster)", ge=1, le=5)
+    tls_name: str = setting("", "name in the server's certificate; empty: the host in `url`")
     tls_ca: TlsCa = ""
     tls_certificate: TlsCertificate = ""
     tls_key: TlsKey = ""
@@ -40,8 +37,8 @@ class RedisSettings(SettingsSection):
     """The connection to Redis, which has presence and limits. The URL may contain the service's own user and
     password."""
 
-    url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
-    timeout_seconds: float = Field(0.5, gt=0, description="time limit of a call; after it presence counts as unknown")
+    url: RedisUrl = setting(SecretStr("redis://127.0.0.1:6379/0"), "redis[s]://user:password@host:port/0")
+    timeout_seconds: float = setting(0.5, "time limit of a call; after it presence counts as unknown", gt=0)
     tls_ca: TlsCa = ""
     tls_certificate: TlsCertificate = ""
     tls_key: TlsKey = ""
@@ -59,11 +56,10 @@ class DatabaseSettings(SettingsSection):
     """One URL for all services. In it, the service's name replaces {service}. If the URL lacks this placeholder, each
     service uses a PostgreSQL schema with its name."""
 
-    url: DatabaseUrl = Field(
-        SecretStr("sqlite:///.dragoman/{service}.db"),
-        description="sqlite:///path or postgresql://user:password@host/name",
+    url: DatabaseUrl = setting(
+        SecretStr("sqlite:///.dragoman/{service}.db"), "sqlite:///path or postgresql://user:password@host/name"
     )
-    pool_size: int = Field(8, ge=1, description="connections of one process to PostgreSQL")
+    pool_size: int = setting(8, "connections of one process to PostgreSQL", ge=1)
     tls_ca: TlsCa = ""
     tls_certificate: TlsCertificate = ""
     tls_key: TlsKey = ""
@@ -72,27 +68,27 @@ class DatabaseSettings(SettingsSection):
 class OpsSettings(SettingsSection):
     """The operations port of a service (health, metrics); never the clients' port."""
 
-    host: Host = Field("127.0.0.1", description="address of the operations port")
-    port: int = Field(0, ge=0, le=65535, description="the operations port; 0: any free port")
-    allowed_hosts: list[str] = Field(
-        [], description="host names that requests may use, besides addresses, names without a dot and cluster names"
+    host: Host = setting("127.0.0.1", "address of the operations port")
+    port: int = setting(0, "the operations port; 0: any free port", ge=0, le=65535)
+    allowed_hosts: list[str] = setting(
+        [], "host names that requests may use, besides addresses, names without a dot and cluster names"
     )
 
 
 class LogSettings(SettingsSection):
-    level: str = Field(
+    level: str = setting(
         "info",
+        "lowest level that is logged: debug, info, warning, error or critical",
         pattern="^(debug|info|warning|error|critical)$",
-        description="lowest level that is logged: debug, info, warning, error or critical",
     )
-    json_lines: bool = Field(True, description="one JSON object per line; false: text for a terminal")
+    json_lines: bool = setting(True, "one JSON object per line; false: text for a terminal")
 
 
 class TracingSettings(SettingsSection):
     """Traces for an OpenTelemetry collector (OTLP over HTTP). They are off if `endpoint` is empty."""
 
-    endpoint: CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
-    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of requests and batches that is traced")
+    endpoint: CollectorUrl = setting("", "http(s)://host:4318 of the collector; empty: no tracing")
+    sample_ratio: float = setting(1.0, "share of requests and batches that is traced", ge=0, le=1)
 
 
 def sqlalchemy_url(url: str, service: str) -> str:
