@@ -38,18 +38,16 @@ class ChatMember(msgspec.Struct, frozen=True):
 def _chat_text(found: ChatState) -> str:
     one = found.chat
     return format.record(
-        [
-            ("chat", one.id),
-            ("name", one.name),
-            ("handle", one.handle and f"#{one.handle}"),
-            ("kind", one.kind.value),
-            ("joining", one.join_policy.value),
-            ("owner", format.account(one.owner)),
-            ("members", found.members),
-            ("messages", found.messages),
-            ("created", format.moment(one.created)),
-            ("updated", format.moment(one.updated)),
-        ]
+        ("chat", one.id),
+        ("name", one.name),
+        ("handle", one.handle and f"#{one.handle}"),
+        ("kind", one.kind.value),
+        ("joining", one.join_policy.value),
+        ("owner", format.account(one.owner)),
+        ("members", found.members),
+        ("messages", found.messages),
+        ("created", format.moment(one.created)),
+        ("updated", format.moment(one.updated)),
     )
 
 

@@ -229,13 +229,11 @@ def _list_text(found: Sequence[DeadLetter]) -> str:
 
 def _text(found: DeadLetter) -> str:
     return format.record(
-        [
-            ("number", found.number),
-            ("given up", format.moment(found.given_up)),
-            ("service", found.service),
-            ("subject", found.subject),
-            ("attempts", found.attempts),
-            ("error", found.error),
-            ("event", found.event),
-        ]
+        ("number", found.number),
+        ("given up", format.moment(found.given_up)),
+        ("service", found.service),
+        ("subject", found.subject),
+        ("attempts", found.attempts),
+        ("error", found.error),
+        ("event", found.event),
     )

@@ -25,7 +25,7 @@ def table(heads: Sequence[str], rows: Iterable[Row], nothing: str = "") -> str:
     return "\n".join(_line(line, widths) for line in lines)
 
 
-def record(fields: Iterable[tuple[str, object]]) -> str:
+def record(*fields: tuple[str, object]) -> str:
     """The fields as text, one line per field."""
     rows = [[name, _cell(value)] for name, value in fields]
     widths = [max(_width(name) for name, _ in rows), 0]

@@ -199,21 +199,19 @@ def _texts_of(found: Sequence[MessageReport]) -> str:
 def text_of(found: MessageReport) -> str:
     one, accepted = found.message, found.accepted
     summary = format.record(
-        [
-            ("message", f"{one.id}, index {one.index} of chat {one.chat}, {one.bytes} bytes"),
-            ("sender", format.account(one.sender)),
-            (
-                "accepted",
-                f"{format.exact(accepted.at)} by {found.accepted_by} over {accepted.dialect}" if accepted else _FORGOT,
-            ),
-            ("committed", format.exact(one.time)),
-            ("acknowledged", format.exact(accepted.acknowledged) if accepted else _FORGOT),
-            ("trace", found.traces or _FORGOT),
-            (
-                "remembered",
-                f"from {format.moment(found.remembered_from)} on" if found.remembered_from else "no edge answers",
-            ),
-        ]
+        ("message", f"{one.id}, index {one.index} of chat {one.chat}, {one.bytes} bytes"),
+        ("sender", format.account(one.sender)),
+        (
+            "accepted",
+            f"{format.exact(accepted.at)} by {found.accepted_by} over {accepted.dialect}" if accepted else _FORGOT,
+        ),
+        ("committed", format.exact(one.time)),
+        ("acknowledged", format.exact(accepted.acknowledged) if accepted else _FORGOT),
+        ("trace", found.traces or _FORGOT),
+        (
+            "remembered",
+            f"from {format.moment(found.remembered_from)} on" if found.remembered_from else "no edge answers",
+        ),
     )
     sources = [(one.edge, format.exact(one.at), one.replica or "fetched", one.counter or "") for one in found.batches]
     rows = [

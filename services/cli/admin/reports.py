@@ -38,14 +38,12 @@ def _reported(one: Report) -> ReportedMessage:
 def _text(found: Sequence[ReportedMessage]) -> str:
     shown = (
         format.record(
-            [
-                ("report", one.number),
-                ("reported", f"{format.moment(one.reported)} by {one.reporter:010d}"),
-                ("reason", one.reason),
-                ("message", f"{one.chat}/{one.index}"),
-                ("sent", f"{format.moment(one.sent)} by {one.sender:010d}"),
-                *(next(iter(part.items())) for part in one.content),
-            ]
+            ("report", one.number),
+            ("reported", f"{format.moment(one.reported)} by {one.reporter:010d}"),
+            ("reason", one.reason),
+            ("message", f"{one.chat}/{one.index}"),
+            ("sent", f"{format.moment(one.sent)} by {one.sender:010d}"),
+            *(next(iter(part.items())) for part in one.content),
         )
         for one in found
     )

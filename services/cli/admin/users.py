@@ -50,18 +50,16 @@ class MadeThings(msgspec.Struct, frozen=True):
 
 def _user_text(found: UserView) -> str:
     return format.record(
-        [
-            ("account", format.account(found.account)),
-            ("uuid", found.uuid),
-            ("e-mail", found.email),
-            ("verified", found.email_verified),
-            ("username", found.username),
-            ("registered as", found.nickname),
-            ("registered at", format.moment(found.created)),
-            ("disabled", found.disabled),
-            ("logs in by", [_SECRETS.get(scheme, scheme) for scheme in found.schemes]),
-            ("recoverable", found.recoverable),
-        ]
+        ("account", format.account(found.account)),
+        ("uuid", found.uuid),
+        ("e-mail", found.email),
+        ("verified", found.email_verified),
+        ("username", found.username),
+        ("registered as", found.nickname),
+        ("registered at", format.moment(found.created)),
+        ("disabled", found.disabled),
+        ("logs in by", [_SECRETS.get(scheme, scheme) for scheme in found.schemes]),
+        ("recoverable", found.recoverable),
     )
 
 

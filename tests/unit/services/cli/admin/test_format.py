@@ -13,11 +13,11 @@ def test_wide_characters_have_two_columns() -> None:
 
 def test_control_characters_in_names_are_replaced() -> None:
     assert "\x1b" not in table(["NAME"], [("\x1b[2Jgone",)])
-    assert record([("name", "two\nlines")]) == "name  two\N{REPLACEMENT CHARACTER}lines"
+    assert record(("name", "two\nlines")) == "name  two\N{REPLACEMENT CHARACTER}lines"
 
 
 def test_values_are_formatted_as_plain_words() -> None:
-    assert record([("disabled", True), ("secrets", ["md5", "plain"]), ("e-mail", "")]) == (
+    assert record(("disabled", True), ("secrets", ["md5", "plain"]), ("e-mail", "")) == (
         "disabled  yes\nsecrets   md5, plain\ne-mail    -"
     )
     assert moment(1_577_836_800_000) == "2020-01-01 00:00:00 UTC"
