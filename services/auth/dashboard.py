@@ -1,48 +1,36 @@
 """Auth's dashboard."""
 
-from shared.dashboard.panels import (
-    DATABASE,
-    EVENTS,
-    PROCESS,
-    REQUESTS,
-    REQUESTS_SENT,
-    count,
-    dashboard,
-    gauge,
-    group,
-    percentiles,
-    rate,
-)
+from shared.dashboard import panels
 
-DASHBOARD = dashboard(
+DASHBOARD = panels.dashboard(
     "auth",
-    group(
+    panels.group(
         "Accounts",
-        rate("Logins", "dragoman_auth_logins", by="result"),
-        rate("Registrations", "dragoman_auth_registrations", by="result"),
-        rate("Recoveries", "dragoman_auth_recoveries", by="result"),
-        rate("Deletions", "dragoman_auth_deletions"),
-        rate("Tokens voided", "dragoman_auth_revocations", by="scope"),
+        panels.rate("Logins", "dragoman_auth_logins", by="result"),
+        panels.rate("Registrations", "dragoman_auth_registrations", by="result"),
+        panels.rate("Recoveries", "dragoman_auth_recoveries", by="result"),
+        panels.rate("Deletions", "dragoman_auth_deletions"),
+        panels.rate("Tokens voided", "dragoman_auth_revocations", by="scope"),
     ),
-    group(
+    panels.group(
         "Passwords",
-        gauge("Waiting for a hash", "dragoman_auth_hashes_waiting"),
-        count("Hashes", "dragoman_auth_hash_seconds"),
-        percentiles("Time of a hash", "dragoman_auth_hash_seconds"),
+        panels.gauge("Waiting for a hash", "dragoman_auth_hashes_waiting"),
+        panels.count("Hashes", "dragoman_auth_hash_seconds"),
+        panels.percentiles("Time of a hash", "dragoman_auth_hash_seconds"),
     ),
-    group(
+    panels.group(
         "Mails",
-        rate("Mails", "dragoman_auth_mails", by="result"),
-        rate("Verifications", "dragoman_auth_verifications", by="step"),
+        panels.rate("Mails", "dragoman_auth_mails", by="result"),
+        panels.rate("Verifications", "dragoman_auth_verifications", by="step"),
     ),
-    group(
+    panels.group(
         "Trouble",
-        rate("Limits without Redis", "dragoman_auth_limiter_fallbacks", bad=True),
-        rate("Events not published", "dragoman_auth_relay_failures", bad=True),
+        panels.rate("Limits without Redis", "dragoman_auth_limiter_fallbacks", bad=True),
+        panels.rate("Events not published", "dragoman_auth_relay_failures", bad=True),
     ),
-    REQUESTS,
-    EVENTS,
-    DATABASE,
-    REQUESTS_SENT,
-    PROCESS,
+    panels.REQUESTS,
+    panels.EVENTS,
+    panels.DATABASE,
+    panels.REQUESTS_SENT,
+    panels.PROCESS,
 )
