@@ -12,7 +12,7 @@ MAX_FOLLOWED = 1_000
 MAX_FOLLOWED_MESSAGES = 1_000
 """The most messages of one reply."""
 ANNOUNCE_SECONDS, IDLE_ANNOUNCE_SECONDS = 0.4, 1.0
-"""The shortest and the longest pause between two announcements of a replica."""
+"""A replica announces its chats this long after the first of them has changed, and about this often without changes."""
 UNLIMITED = 2**63 - 1
 
 

@@ -7,7 +7,6 @@ chats."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from itertools import count
 
 import msgspec
@@ -16,7 +15,7 @@ import nats.errors
 from services.message.adapters.fanout import PublishBytes
 from services.message.store import MessageStore
 from shared.bus.client import Bus
-from shared.clock import now_ms
+from shared.clock import now_ms, until_next
 from shared.contract.errors import RequestError
 from shared.contract.events import OutgoingWebhooksDue
 from shared.contract.following import ANNOUNCE_SECONDS, IDLE_ANNOUNCE_SECONDS, UNLIMITED, MovedChats
@@ -91,9 +90,11 @@ class MovedAnnouncer:
         """Announces chats until it is cancelled, also if there are none."""
         while True:
             await self._announce(now_ms())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_ANNOUNCE_SECONDS - ANNOUNCE_SECONDS):
+            try:
+                async with asyncio.timeout(until_next(IDLE_ANNOUNCE_SECONDS)):
                     await self._store.wait_for_moved()
+            except TimeoutError:
+                continue
             await asyncio.sleep(ANNOUNCE_SECONDS)
 
     async def close(self) -> None:
