@@ -6,7 +6,6 @@ upload at the same offset, on any edges, only one of them succeeds. So there are
 parts.
 """
 
-import asyncio
 import hashlib
 import re
 import secrets
@@ -77,10 +76,9 @@ class ResumableUploads:
     ) -> None:
         self._store = store
         self._media = media
-        self._failures = StoreFailures(metrics)
+        self._failures = StoreFailures(metrics, settings.media.timeout_seconds)
         self._quota = quota
         self._now = now
-        self._seconds = settings.media.timeout_seconds
         self._life_ms = int(settings.media.unfinished_days * _DAY_MS)
         self._limit = settings.limits.unfinished_uploads
 
@@ -96,9 +94,8 @@ class ResumableUploads:
         upload = self._upload(id, record)
         if nonce and (first := await self.find(account, id)) is not None:
             return _same(first, record)
-        with self._failures.reported("keep"):
-            async with asyncio.timeout(self._seconds):
-                is_new = await self._store.create(f"uploads/{account}/{id}", msgspec.json.encode(record))
+        async with self._failures.within_time("keep"):
+            is_new = await self._store.create(f"uploads/{account}/{id}", msgspec.json.encode(record))
         if not is_new:
             return _same(await self.find(account, id) or upload, record)
         try:
@@ -128,13 +125,12 @@ class ResumableUploads:
         """Find an upload of this account by its id. The result is None if it does not exist. It may have expired."""
         if not _ID.fullmatch(id):
             return None
-        with self._failures.reported("find"):
-            async with asyncio.timeout(self._seconds):
-                stored = [part async for batch in self._store.list(f"parts/{id}") for part in batch]
-                # The record is read last, because a finished upload first removes its parts and then its record.
-                if (record := await self._load(f"uploads/{account}/{id}")) is not None:
-                    return self._upload(id, record, contiguous(stored))
-                record = await self._load(f"finished/{account}/{id}")
+        async with self._failures.within_time("find"):
+            stored = [part async for batch in self._store.list(f"parts/{id}") for part in batch]
+            # The record is read last, because a finished upload first removes its parts and then its record.
+            if (record := await self._load(f"uploads/{account}/{id}")) is not None:
+                return self._upload(id, record, contiguous(stored))
+            record = await self._load(f"finished/{account}/{id}")
         if record is None or record.media is None or not await self._media.has(record.media.id):
             return None  # another request has claimed the upload but may not have stored the file yet
         return replace(self._upload(id, record), offset=record.length)
@@ -178,19 +174,17 @@ class ResumableUploads:
     async def remove(self, upload: ResumableUpload) -> None:
         """Remove an unfinished upload, with the parts that other requests have stored meanwhile. If a request stores a
         part later, it finds no record, and removes its part itself."""
-        with self._failures.reported("remove"):
-            async with asyncio.timeout(self._seconds):
-                await self._store.delete(f"uploads/{upload.record.account}/{upload.id}")
-                parts = [part async for batch in self._store.list(f"parts/{upload.id}") for part in batch]
-            for part in parts:
-                await self._remove_part(part)
+        async with self._failures.within_time("remove"):
+            await self._store.delete(f"uploads/{upload.record.account}/{upload.id}")
+            parts = [part async for batch in self._store.list(f"parts/{upload.id}") for part in batch]
+        for part in parts:
+            await self._remove_part(part)
 
     async def forget(self, upload: ResumableUpload) -> None:
         """Remove the address of an upload, finished or not. If it is finished, its file stays."""
         await self.remove(upload)
-        with self._failures.reported("remove"):
-            async with asyncio.timeout(self._seconds):
-                await self._store.delete(f"finished/{upload.record.account}/{upload.id}")
+        async with self._failures.within_time("remove"):
+            await self._store.delete(f"finished/{upload.record.account}/{upload.id}")
 
     def has_expired(self, upload: ResumableUpload) -> bool:
         return upload.expires <= self._now()
@@ -206,19 +200,17 @@ class ResumableUploads:
         await self._quota.check(account, sum(lengths))
 
     async def _unfinished_lengths(self, account: AccountId) -> list[int]:
-        with self._failures.reported("find"):
-            async with asyncio.timeout(self._seconds):
-                keys = [stored.key async for batch in self._store.list(f"uploads/{account}") for stored in batch]
-                records = [record for key in keys if (record := await self._load(key)) is not None]
+        async with self._failures.within_time("find"):
+            keys = [stored.key async for batch in self._store.list(f"uploads/{account}") for stored in batch]
+            records = [record for key in keys if (record := await self._load(key)) is not None]
         return [record.length for record in records if record.created + self._life_ms > self._now()]
 
     async def _create_part(self, key: str, part: Upload) -> bool:
         is_created = False
         try:
-            with self._failures.reported("keep"):
-                async with asyncio.timeout(self._seconds):
-                    source, _ = await part.finish()
-                    is_created = await self._store.create(key, source)
+            async with self._failures.within_time("keep"):
+                source, _ = await part.finish()
+                is_created = await self._store.create(key, source)
         finally:
             if not is_created:
                 await self._quota.give_back(NO_ACCOUNT, part.size)
@@ -229,19 +221,18 @@ class ResumableUploads:
         error must show whether the upload is finished. A tus client continues after a conflict, but gives up an address
         that is not found."""
         address = f"{upload.record.account}/{upload.id}"
-        with self._failures.reported("find"):
-            async with asyncio.timeout(self._seconds):
-                if await self._load(f"uploads/{address}") is not None:
-                    return
-                # to finish an upload, this record is stored first, and then the other record is removed
-                is_finished = await self._load(f"finished/{address}") is not None
-            await self._remove_part(part)
+        async with self._failures.within_time("find"):
+            if await self._load(f"uploads/{address}") is not None:
+                return
+            # to finish an upload, this record is stored first, and then the other record is removed
+            is_finished = await self._load(f"finished/{address}") is not None
+        await self._remove_part(part)
         if is_finished:
             raise RequestError(ErrorCode.CONFLICT, "another request has finished this upload")
         raise RequestError(ErrorCode.NOT_FOUND, "another request has removed this upload")
 
     async def _remove_part(self, part: StoredKey) -> None:
-        async with asyncio.timeout(self._seconds):
+        async with self._failures.within_time("remove"):
             is_removed = await self._store.delete(part.key)
         if is_removed:
             await self._quota.give_back(NO_ACCOUNT, part.size)
@@ -262,11 +253,10 @@ class ResumableUploads:
         repeats its last request, the file is stored at the same address."""
         record = replace(upload.record, media=media)
         key = f"finished/{record.account}/{upload.id}"
-        with self._failures.reported("keep"):
-            async with asyncio.timeout(self._seconds):
-                if await self._store.create(key, msgspec.json.encode(record)):
-                    return media
-                claimed = await self._load(key) or record
+        async with self._failures.within_time("keep"):
+            if await self._store.create(key, msgspec.json.encode(record)):
+                return media
+            claimed = await self._load(key) or record
         if claimed.media is None or (claimed.name, claimed.media.sha256) != (record.name, media.sha256):
             raise RequestError(ErrorCode.CONFLICT, _NONCE_USED, "nonce")
         return claimed.media
@@ -289,9 +279,8 @@ class ResumableUploads:
         return whole
 
     async def _next_chunk(self, chunks: AsyncGenerator[bytes]) -> bytes | None:
-        with self._failures.reported("read"):
-            async with asyncio.timeout(self._seconds):
-                return await anext(chunks, None)
+        async with self._failures.within_time("read"):
+            return await anext(chunks, None)
 
 
 def _id_under(account: AccountId, nonce: str) -> str:

@@ -1,6 +1,5 @@
 """Stores uploads, finds media by id, and reads media. The store below this service only has keys and bytes."""
 
-import asyncio
 import re
 import secrets
 import time
@@ -48,13 +47,12 @@ class MediaService:
         self, store: MediaStore, settings: Settings, metrics: EdgeMetrics, disk: Disk, quota: MediaQuota | None = None
     ) -> None:
         self._store = store
-        self._failures = StoreFailures(metrics)
+        self._failures = StoreFailures(metrics, settings.media.timeout_seconds)
         self._directory = settings.media.directory
         unfinished = UnfinishedUploads(settings.media)
         self._uploads = UploadBuffer(
             self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures, unfinished
         )
-        self._seconds = settings.media.timeout_seconds
         self._retention = retention(settings)
         self._metrics = metrics
         self._disk = disk
@@ -80,7 +78,7 @@ class MediaService:
 
     def start_upload(self, account: AccountId = NO_ACCOUNT) -> Upload:
         """Begin a new file. The caller writes to the upload, and then stores or drops it."""
-        return self._uploads.start_upload(account)
+        return Upload(self._uploads, account)
 
     async def check_quota(self, account: AccountId) -> None:
         """Check the quota before an upload. Raises RequestError if the account may store nothing more today."""
@@ -102,10 +100,9 @@ class MediaService:
         even on failure. Raises RequestError."""
         id, file_type = secrets.token_hex(16), sniff(upload.head)
         try:
-            with self._failures.reported("keep"):
-                async with asyncio.timeout(self._seconds):
-                    beginning = await upload.beginning() if file_type.mime in PICTURES else b""
-                    source, digest = await upload.finish()
+            async with self._failures.within_time("keep"):
+                beginning = await upload.beginning() if file_type.mime in PICTURES else b""
+                source, digest = await upload.finish()
             shown = picture_size(file_type.mime, beginning)
             safe = safe_name(name) or f"{kind}-{id}{file_type.extension}"
             record = MediaRecord(
@@ -132,9 +129,8 @@ class MediaService:
         elif not _ID.fullmatch(id):
             return None
         else:
-            with self._failures.reported("find"):
-                async with asyncio.timeout(self._seconds):
-                    record = await load_record(self._store, f"records/{id}")
+            async with self._failures.within_time("find"):
+                record = await load_record(self._store, f"records/{id}")
             if record is None:
                 self._cache.pop(id, None)
                 return None
@@ -159,9 +155,8 @@ class MediaService:
             return None
         if record.created and record.use < use:
             record = replace(record, use=use)
-            with self._failures.reported("keep"):
-                async with asyncio.timeout(self._seconds):
-                    await self._write_record(record)
+            async with self._failures.within_time("keep"):
+                await self._store.write(f"records/{record.id}", msgspec.json.encode(record))
             self._cache_record(record)
         return record.media
 
@@ -171,9 +166,8 @@ class MediaService:
         if (record := await self.find_record(id)) is None:
             return
         self._cache.pop(id, None)
-        with self._failures.reported("remove"):
-            async with asyncio.timeout(self._seconds):
-                await self._store.delete(f"records/{id}")
+        async with self._failures.within_time("remove"):
+            await self._store.delete(f"records/{id}")
         if self._quota is not None:
             await self._quota.give_back(record.account, record.size, id)
 
@@ -199,25 +193,20 @@ class MediaService:
         number = record.id if once else ""
         counted = self._quota is not None and await self._quota.reserve(record.account, record.size, number)
         try:
-            with self._failures.reported("keep"):
-                async with asyncio.timeout(self._seconds):
-                    if not await self._store.put(f"blobs/{record.sha256}", source, record.size):
-                        self._metrics.media_duplicates.inc()
-                    # An earlier attempt of this upload may have stored the record already, and a message may use it.
-                    await self._store.create(f"records/{record.id}", msgspec.json.encode(record))
+            async with self._failures.within_time("keep"):
+                if not await self._store.put(f"blobs/{record.sha256}", source, record.size):
+                    self._metrics.media_duplicates.inc()
+                # An earlier attempt of this upload may have stored the record already, and a message may use it.
+                await self._store.create(f"records/{record.id}", msgspec.json.encode(record))
         except BaseException:
             if self._quota is not None and counted and not once:
                 await self._quota.give_back(record.account, record.size)
             raise
 
-    async def _write_record(self, record: MediaRecord) -> None:
-        await self._store.write(f"records/{record.id}", msgspec.json.encode(record))
-
     async def _next_chunk(self, chunks: AsyncGenerator[bytes]) -> bytes | None:
-        with self._failures.reported("read"):
+        async with self._failures.within_time("read"):
             try:
-                async with asyncio.timeout(self._seconds):
-                    return await anext(chunks, None)
+                return await anext(chunks, None)
             except FileNotFoundError as error:
                 raise RequestError(ErrorCode.NOT_FOUND, "there is no such file") from error
 

@@ -1,8 +1,9 @@
 """The interface between the media service and its store, which is a directory or a bucket. This module also defines the
 record of each address (its file, owner, use and expiry), and reports failures of the store."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -137,8 +138,16 @@ async def load_record(store: MediaStore, key: str) -> MediaRecord | None:
 
 
 class StoreFailures:
-    def __init__(self, metrics: EdgeMetrics) -> None:
+    def __init__(self, metrics: EdgeMetrics, seconds: float) -> None:
         self._metrics = metrics
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def within_time(self, operation: str) -> AsyncIterator[None]:
+        """Limit the time of a call of the store. See also `reported`."""
+        with self.reported(operation):
+            async with asyncio.timeout(self._seconds):
+                yield
 
     @contextmanager
     def reported(self, operation: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -22,30 +23,24 @@ HEAD_BYTES = 64
 _STALE_SECONDS = 24 * 3600.0
 
 
+@dataclass(frozen=True)
 class UploadBuffer:
     """The directory of temporary files. `limit`: the maximum size of a file in bytes."""
 
-    def __init__(
-        self, root: Path, limit: int, disk: Disk, failures: StoreFailures, unfinished: UnfinishedUploads
-    ) -> None:
-        self._root = root
-        self._limit = limit
-        self._disk = disk
-        self._failures = failures
-        self._unfinished = unfinished
-
-    def start_upload(self, account: AccountId) -> "Upload":
-        path = self._root / secrets.token_hex(16)
-        return Upload(path, self._limit, self._disk, self._failures, self._unfinished, account)
+    root: Path
+    limit: int
+    disk: Disk
+    failures: StoreFailures
+    unfinished: UnfinishedUploads
 
     async def prepare(self) -> None:
         """Create the directory, and remove files older than a day that crashed processes have left behind. Raises
         OSError."""
-        await self._disk.run(self._prepare)
+        await self.disk.run(self._prepare)
 
     def _prepare(self) -> None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in self._root.iterdir():
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self.root.iterdir():
             with suppress(FileNotFoundError):  # the upload may end at this moment, or another edge may remove the file
                 if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                     path.unlink()
@@ -55,22 +50,11 @@ class Upload:
     """One incoming file. It is written sequentially. `drop` may be called at any time, even during a write. The code
     that has started an upload must drop it in the end."""
 
-    def __init__(
-        self,
-        path: Path,
-        limit: int,
-        disk: Disk,
-        failures: StoreFailures,
-        unfinished: UnfinishedUploads,
-        account: AccountId,
-    ) -> None:
+    def __init__(self, buffer: UploadBuffer, account: AccountId) -> None:
         self.size = 0
         self.head = b""
-        self._path = path
-        self._limit = limit
-        self._disk = disk
-        self._failures = failures
-        self._unfinished = unfinished
+        self._buffer = buffer
+        self._path = buffer.root / secrets.token_hex(16)
         self._account = account
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
@@ -80,36 +64,36 @@ class Upload:
 
     async def write(self, data: bytes) -> None:
         """Write bytes. Raises RequestError over a limit, and when the disk fails."""
-        if self.size + len(data) > self._limit:
-            raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
+        if self.size + len(data) > self._buffer.limit:
+            raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._buffer.limit} bytes")
         if not self._dropped:
-            self._unfinished.add(self._account, len(data))
+            self._buffer.unfinished.add(self._account, len(data))
         self.size += len(data)
         self.head += data[: HEAD_BYTES - len(self.head)]
-        with self._failures.reported("write"):
-            await self._disk.run(partial(self._append, data))
+        with self._buffer.failures.reported("write"):
+            await self._buffer.disk.run(partial(self._append, data))
 
     async def read(self) -> AsyncGenerator[bytes]:
         """Read the written bytes, in chunks. Raises RequestError when the disk fails."""
         for start in range(0, self.size, CHUNK_BYTES):
-            with self._failures.reported("read"):
-                chunk = await self._disk.run(partial(self._read, start))
+            with self._buffer.failures.reported("read"):
+                chunk = await self._buffer.disk.run(partial(self._read, start))
             yield chunk
 
     async def beginning(self) -> bytes:
         """Return the first chunk of the file. Raises OSError."""
-        return await self._disk.run(partial(self._read, 0))
+        return await self._buffer.disk.run(partial(self._read, 0))
 
     async def finish(self) -> tuple[Path, str]:
         """Make the file durable. Returns its path, and its sha256 in hex. Raises OSError."""
-        return await self._disk.run(self._finish)
+        return await self._buffer.disk.run(self._finish)
 
     def drop(self) -> None:
         """Remove the temporary file soon."""
         if not self._dropped:
             self._dropped = True
-            self._unfinished.remove(self._account, self.size)
-            self._disk.run_detached(self._remove)
+            self._buffer.unfinished.remove(self._account, self.size)
+            self._buffer.disk.run_detached(self._remove)
 
     # In threads
 
