@@ -1,7 +1,7 @@
 """The edge's metrics."""
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily
@@ -38,61 +38,44 @@ class EdgeMetrics:
         self.encoded = 0
         """The number of messages that were encoded. Each message is counted once for each variant of a dialect."""
         registry.register(_PlainCollector(self))
-        self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
-        self.undecided = Gauge(
-            "dragoman_edge_undecided_connections", "Open connections whose dialect is not known yet", registry=registry
-        )
-        self.tcp = Gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP", registry=registry)
-        self.accounts = Gauge("dragoman_edge_accounts", "Accounts with a connection to this edge", registry=registry)
-        self.chats = Gauge("dragoman_edge_chats", "Chats with a member on this edge", registry=registry)
-        rejected = Counter("dragoman_edge_refusals", "Requests rejected", ["dialect", "code"], registry=registry)
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.connections = gauge("dragoman_edge_connections", "Open connections", ["dialect"])
+        self.undecided = gauge("dragoman_edge_undecided_connections", "Open connections whose dialect is not known yet")
+        self.tcp = gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP")
+        self.accounts = gauge("dragoman_edge_accounts", "Accounts with a connection to this edge")
+        self.chats = gauge("dragoman_edge_chats", "Chats with a member on this edge")
+        rejected = counter("dragoman_edge_refusals", "Requests rejected", ["dialect", "code"])
         self.rejected = CachedLabels(rejected)
-        posts = Counter(
-            "dragoman_edge_posts",
-            "Requests to post messages: to the leader, to the next replica, or to any",
-            ["to"],
-            registry=registry,
+        posts = counter(
+            "dragoman_edge_posts", "Requests to post messages: to the leader, to the next replica, or to any", ["to"]
         )
         self.posts = CachedLabels(posts)
-        self.certificate = Gauge(
-            "dragoman_edge_certificate_seconds",
-            "Time until the served certificate expires",
-            ["file"],
-            registry=registry,
+        self.certificate = gauge(
+            "dragoman_edge_certificate_seconds", "Time until the served certificate expires", ["file"]
         )
-        self.closed = Counter("dragoman_edge_closes", "Connections that this edge closed", ["code"], registry=registry)
-        self.slow_closes = Counter(
-            "dragoman_edge_slow_closes", "Connections closed because they were too slow", registry=registry
-        )
-        self.bad_tokens = Counter("dragoman_edge_token_failures", "Invalid tokens", ["reason"], registry=registry)
-        self.untrusted_proxies = Counter(
+        self.closed = counter("dragoman_edge_closes", "Connections that this edge closed", ["code"])
+        self.slow_closes = counter("dragoman_edge_slow_closes", "Connections closed because they were too slow")
+        self.bad_tokens = counter("dragoman_edge_token_failures", "Invalid tokens", ["reason"])
+        self.untrusted_proxies = counter(
             "dragoman_edge_untrusted_forwards",
             "WebSockets and operations whose X-Forwarded-For was ignored, because no trusted proxy sent it",
-            registry=registry,
         )
-        self.presence_lost = Counter(
-            "dragoman_edge_presence_losses", "Times that presence lost this node", registry=registry
-        )
-        self.duplicates = Counter("dragoman_edge_duplicates", "Messages received more than once", registry=registry)
-        self.catch_ups = Counter("dragoman_edge_catch_ups", "Gaps in chats that were fetched", registry=registry)
-        lost = Counter(
-            "dragoman_edge_messages_lost", "Messages neither delivered nor waiting", ["stage"], registry=registry
-        )
+        self.presence_lost = counter("dragoman_edge_presence_losses", "Times that presence lost this node")
+        self.duplicates = counter("dragoman_edge_duplicates", "Messages received more than once")
+        self.catch_ups = counter("dragoman_edge_catch_ups", "Gaps in chats that were fetched")
+        lost = counter("dragoman_edge_messages_lost", "Messages neither delivered nor waiting", ["stage"])
         self.lost = {stage: lost.labels(stage.value) for stage in LOST}
-        self.audits = Counter("dragoman_edge_audits", "Accounts checked for lost messages", registry=registry)
-        self.resyncs = Counter("dragoman_edge_resyncs", "Accounts synced again after a loss", registry=registry)
+        self.audits = counter("dragoman_edge_audits", "Accounts checked for lost messages")
+        self.resyncs = counter("dragoman_edge_resyncs", "Accounts synced again after a loss")
         self._add_times(registry)
-        self._add_media(registry)
+        self._add_media(counter)
 
     def _add_times(self, registry: CollectorRegistry) -> None:
         self.post_seconds = PlainHistogram(
             "dragoman_edge_post_seconds", "Time from a message's frame to its acknowledgement", _SECONDS, registry
         )
         self.delivery_seconds = PlainHistogram(
-            "dragoman_edge_delivery_seconds",
-            "Time from a message's commit to its delivery",
-            _SECONDS,
-            registry,
+            "dragoman_edge_delivery_seconds", "Time from a message's commit to its delivery", _SECONDS, registry
         )
         self.request_seconds = Histogram(
             "dragoman_edge_request_seconds",
@@ -102,16 +85,12 @@ class EdgeMetrics:
             registry=registry,
         )
 
-    def _add_media(self, registry: CollectorRegistry) -> None:
-        self.media_stored = Counter("dragoman_edge_media_kept", "Files stored", ["kind"], registry=registry)
-        self.media_stored_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files stored", registry=registry)
-        self.media_duplicates = Counter(
-            "dragoman_edge_media_known", "Files stored whose content existed already", registry=registry
-        )
-        self.media_read_bytes = Counter("dragoman_edge_media_read_bytes", "Bytes of files read", registry=registry)
-        self.media_failures = Counter(
-            "dragoman_edge_media_failures", "Failures of the media store", ["doing"], registry=registry
-        )
+    def _add_media(self, counter: Callable[..., Counter]) -> None:
+        self.media_stored = counter("dragoman_edge_media_kept", "Files stored", ["kind"])
+        self.media_stored_bytes = counter("dragoman_edge_media_kept_bytes", "Bytes of files stored")
+        self.media_duplicates = counter("dragoman_edge_media_known", "Files stored whose content existed already")
+        self.media_read_bytes = counter("dragoman_edge_media_read_bytes", "Bytes of files read")
+        self.media_failures = counter("dragoman_edge_media_failures", "Failures of the media store", ["doing"])
 
     def traffic(self, dialect: str) -> Traffic:
         return self.by_dialect.setdefault(dialect, Traffic())
