@@ -136,7 +136,7 @@ BUS_USERS: dict[str, BusUser] = {
             admin.OpenAnnouncements.route, own_lists.GetOwnLists.route, message.PostMessages.route, on.post("*"),
             message.Sync.route, resume.Resume.route, message.SyncChat.route, message.GetHistory.route,
             message.GetQuoted.route, message.ChangeMessage.route, on.change("*"), message.GetChanges.route,
-            receipts.FindReactors.route, message.GetUnread.route, search.SearchMessages.route, on.SEARCH_INCOMPLETE,
+            message.GetUnread.route, search.SearchMessages.route, on.SEARCH_INCOMPLETE,
             message.MarkRead.route, message.OpenDevice.route, message.MarkUnread.route, receipts.FindReadIndexes.route,
             receipts.FindReaders.route, Route(f"{_NODE}.flush", object, object),
         ),

@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.routes import Routed
+from shared.contract.routes import Forwarded, Routed
 
 MAX_READ_INDEXES = 500
 """The most read indexes in one request."""
@@ -90,7 +90,7 @@ class Reactors(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-class FindReactors(msgspec.Struct):
+class FindReactors(Forwarded):
     """A request for the accounts that have reacted to a message, with `emoji` (empty for any emoji), at most `count`
     after the account `after`. Only members that may see the message may request its reactors."""
 

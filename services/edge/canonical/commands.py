@@ -26,7 +26,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.made import EndMade, ListMade
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory, MarkUnread
 from shared.contract.model import Quote, RichSegment
-from shared.contract.receipts import FindReactors, FindReaders
+from shared.contract.receipts import FindReaders
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 from shared.contract.routes import Forwarded
 from shared.contract.search import SearchMessages
@@ -297,7 +297,6 @@ EdgeCommand = (
     | GetChanges
     | SearchMessages
     | FindReaders
-    | FindReactors
     | EditMessage
     | ChangeMessage
     | ForwardMessage

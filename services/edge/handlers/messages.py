@@ -42,7 +42,6 @@ from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, Reason, R
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import Changed, ChangeMessage, Draft, EditText, GetChanges, GetHistory, Posted
 from shared.contract.model import File, Image, Media, RichSegment, Segment, Text
-from shared.contract.receipts import FindReactors, Reactors
 from shared.contract.routes import Ack
 from shared.contract.session import GetAccount, GetChat, OpenPrivateChat
 from shared.contract.webhooks import FindIncomingWebhook, FoundIncomingWebhook
@@ -273,7 +272,6 @@ class MessageChanger:
             EditMessage: self.change,
             ChangeMessage: self.change,
             GetChanges: for_actor(self.page),
-            FindReactors: for_actor(self.reactors),
         }
 
     async def change(self, session: LoginSession, command: EditMessage | ChangeMessage) -> Changed:
@@ -304,10 +302,6 @@ class MessageChanger:
         command.actor = actor
         page = await self._bus.send(command, retry=True)
         return ChangesPage(tuple(map(to_display_change, page.changes)), page.rev, page.more)
-
-    async def reactors(self, command: FindReactors, actor: AccountId) -> Reactors:
-        command.actor = actor
-        return await self._bus.send(command, retry=True)
 
 
 _NO_CLIENT_S_NAME = "\0forward "
