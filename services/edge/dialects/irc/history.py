@@ -407,5 +407,9 @@ def _batch(request: _ChatHistory, entries: Sequence[_Entry]) -> Lines:
 
 def lines_of(session: IrcSession, shown: DisplayMessage, style: MessageStyle, channel: str) -> tuple[bytes, ...]:
     """The lines of a message. `channel`: the name of its channel as the client has written it, or empty."""
-    name = session.chat_name(shown.message, session.partners.get(shown.message.chat), channel)
+    message = shown.message
+    partner = session.partners.get(message.chat)
+    if partner is None and shown.to is not None:
+        partner = shown.to if message.sender == session.account else message.sender
+    name = session.chat_name(message, partner, channel)
     return addressed(encode_message(shown, style), name)

@@ -23,41 +23,17 @@ from shared.contract.model import ProfileSummary, Scheme, Secret
 from shared.irc_names import is_nick
 
 _REGISTRATION = "draft/account-registration"
-CAPABILITIES: dict[str, str] = {
-    "account-tag": "",
-    "account-notify": "",
-    "away-notify": "",
-    "batch": "",
-    "cap-notify": "",
-    "chghost": "",
-    _REGISTRATION: "",
-    "draft/channel-rename": "",
-    "draft/chathistory": "",
-    EVENT_PLAYBACK: "",
-    EXTENDED_ISUPPORT: "",
-    "draft/message-redaction": "",
-    "draft/metadata-3": LIMITS,
-    "draft/multiline": "",
-    PRE_AWAY: "",
-    "draft/read-marker": "",
-    webpush.CAPABILITY: "",
-    "echo-message": "",
-    "extended-join": "",
-    "extended-monitor": "",
-    "invite-notify": "",
-    "labeled-response": "",
-    "message-tags": "",
-    "multi-prefix": "",
-    "no-implicit-names": "",
-    "sasl": "PLAIN,OAUTHBEARER,IRCV3BEARER",
-    "server-time": "",
-    "setname": "",
-    searches.CAPABILITY: "",
-    "standard-replies": "",
-    "userhost-in-names": "",
-    playback.CAPABILITY: "",
-    "znc.in/self-message": "",
-}
+CAPABILITIES: dict[str, str] = dict.fromkeys(
+    (
+        "account-tag", "account-notify", "away-notify", "batch", "cap-notify", "chghost", _REGISTRATION,
+        "draft/channel-rename", "draft/chathistory", EVENT_PLAYBACK, EXTENDED_ISUPPORT, "draft/message-redaction",
+        "draft/metadata-3", "draft/multiline", PRE_AWAY, "draft/read-marker", webpush.CAPABILITY, "echo-message",
+        "extended-join", "extended-monitor", "invite-notify", "labeled-response", "message-tags", "multi-prefix",
+        "no-implicit-names", "sasl", "server-time", "setname", searches.CAPABILITY, "standard-replies",
+        "userhost-in-names", playback.CAPABILITY, "znc.in/self-message",
+    ), "",
+) | {"draft/metadata-3": LIMITS, "sasl": "PLAIN,OAUTHBEARER,IRCV3BEARER"}  # fmt: skip
+"""The capabilities in the order in which they are listed, with their values."""
 _OLDER: Mapping[str, str] = {"draft/metadata-2": "draft/metadata-3", "soju.im/webpush": webpush.CAPABILITY}
 """Older names of capabilities, and the newer names that mean the same."""
 _IMPLIED: Mapping[str, tuple[str, ...]] = {playback.CAPABILITY: ("server-time",)}

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from services.edge.canonical.replies import DisplayMessage, MessagesFound
+from services.edge.canonical.replies import MessagesFound
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.irc.channels import find_chat
-from services.edge.dialects.irc.history import ANSWER_BYTES, LARGEST, unix_ms
+from services.edge.dialects.irc.history import ANSWER_BYTES, LARGEST, lines_of, unix_ms
 from services.edge.dialects.irc.lines import Line, parse_tags, word
-from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
+from services.edge.dialects.irc.messages import MessageStyle
 from services.edge.dialects.irc.names import is_channel
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
 from services.edge.dialects.irc.users import find_user
@@ -98,17 +98,10 @@ def _lines(
     chosen: list[tuple[bytes, ...]] = []
     room = ANSWER_BYTES
     for shown in ordered if oldest_first else reversed(ordered):
-        lines = addressed(encode_message(shown, style), _name(session, shown, channel))
+        lines = lines_of(session, shown, style, channel)
         room -= sum(map(len, lines))
         if room < 0 and chosen:
             break
         chosen.append(lines)
     for lines in chosen if oldest_first else reversed(chosen):
         yield from lines
-
-
-def _name(session: IrcSession, shown: DisplayMessage, channel: str) -> str:
-    partner = session.partners.get(shown.message.chat)
-    if partner is None and shown.to is not None:
-        partner = shown.to if shown.message.sender == session.account else shown.message.sender
-    return session.chat_name(shown.message, partner, channel)
