@@ -15,7 +15,15 @@ from starlette.responses import PlainTextResponse, Response
 
 from services.edge.http.request import bearer_token, body_length, pieces_of
 from services.edge.http.responses import json_response, not_allowed
-from services.edge.http.uploads import UploadAccess, Uploader, UploadReply, media_path, nonce_in, upload_error
+from services.edge.http.uploads import (
+    BadUpload,
+    UploadAccess,
+    Uploader,
+    UploadReply,
+    media_path,
+    nonce_in,
+    upload_error,
+)
 from services.edge.media import Upload
 from services.edge.media.resumable import PART_BYTES, ResumableUpload, ResumableUploads
 from shared.contract.errors import ErrorCode, RequestError
@@ -34,16 +42,6 @@ _SILENCE_SECONDS = 2.0
 """After this time without bytes, the received bytes are stored. The client may have lost its connection without the
 edge's notice. It then asks on another connection how much was stored."""
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
-
-
-class TusError(Exception):
-    """A request was rejected with a status of the tus protocol."""
-
-    def __init__(self, status: int, code: ErrorCode, text: str) -> None:
-        super().__init__(f"{status}: {text}")
-        self.status = status
-        self.code = code
-        self.text = text
 
 
 class Metadata(NamedTuple):
@@ -70,61 +68,61 @@ def abilities(file_bytes: int) -> Mapping[str, str]:
 
 
 def check_version(headers: Mapping[str, str]) -> None:
-    """Raises TusError."""
+    """Raises BadUpload."""
     if headers.get("tus-resumable") != VERSION:
-        raise TusError(412, ErrorCode.INVALID, f"the header Tus-Resumable is {VERSION}")
+        raise BadUpload(412, ErrorCode.INVALID, f"the header Tus-Resumable is {VERSION}")
 
 
 def check_type(headers: Mapping[str, str]) -> None:
-    """Raises TusError."""
+    """Raises BadUpload."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-        raise TusError(415, ErrorCode.INVALID, f"the bytes of an upload must have the Content-Type {MEDIA_TYPE}")
+        raise BadUpload(415, ErrorCode.INVALID, f"the bytes of an upload must have the Content-Type {MEDIA_TYPE}")
 
 
 def parse_length(headers: Mapping[str, str]) -> int:
-    """Raises TusError."""
+    """Raises BadUpload."""
     for header in ("upload-concat", "upload-defer-length"):
         if header in headers:
-            raise TusError(400, ErrorCode.INVALID, f"{header} is not supported: see Tus-Extension")
+            raise BadUpload(400, ErrorCode.INVALID, f"{header} is not supported: see Tus-Extension")
     return _number(headers, "upload-length")
 
 
 def parse_offset(headers: Mapping[str, str]) -> int:
-    """Raises TusError."""
+    """Raises BadUpload."""
     return _number(headers, "upload-offset")
 
 
 def parse_metadata(headers: Mapping[str, str]) -> Metadata:
-    """Raises TusError."""
+    """Raises BadUpload."""
     header = headers.get("upload-metadata", "").strip()
     if not header:
         return Metadata("", "")
     if len(header) > _METADATA_CHARACTERS:
-        raise TusError(413, ErrorCode.TOO_LARGE, f"Upload-Metadata has at most {_METADATA_CHARACTERS} characters")
+        raise BadUpload(413, ErrorCode.TOO_LARGE, f"Upload-Metadata has at most {_METADATA_CHARACTERS} characters")
     pairs = [_PAIR.fullmatch(pair.strip(" ")) for pair in header.split(",")]
     try:
         values = {pair[1]: b64decode(pair[2] or "", validate=True) for pair in pairs if pair is not None}
     except binascii.Error:
         values = {}
     if len(values) != len(pairs):
-        raise TusError(400, ErrorCode.INVALID, "Upload-Metadata is a list of different keys, with values in Base64")
+        raise BadUpload(400, ErrorCode.INVALID, "Upload-Metadata is a list of different keys, with values in Base64")
     name = next((values[key] for key in _NAME_KEYS if key in values), b"")
     return Metadata(header, name.decode(errors="replace"))
 
 
 def parse_checksum(headers: Mapping[str, str]) -> Checksum | None:
-    """Raises TusError."""
+    """Raises BadUpload."""
     if (header := headers.get("upload-checksum")) is None:
         return None
     algorithm, _, encoded = header.partition(" ")
     if algorithm not in _ALGORITHMS:
-        raise TusError(400, ErrorCode.INVALID, f"the algorithms of Upload-Checksum are {', '.join(_ALGORITHMS)}")
+        raise BadUpload(400, ErrorCode.INVALID, f"the algorithms of Upload-Checksum are {', '.join(_ALGORITHMS)}")
     try:
         digest = b64decode(encoded, validate=True)
     except ValueError:
         digest = b""
     if len(digest) != hashlib.new(algorithm).digest_size:
-        raise TusError(400, ErrorCode.INVALID, "Upload-Checksum is an algorithm and a checksum in Base64")
+        raise BadUpload(400, ErrorCode.INVALID, "Upload-Checksum is an algorithm and a checksum in Base64")
     return Checksum(algorithm, digest)
 
 
@@ -135,7 +133,7 @@ def expires(unix_ms: int) -> dict[str, str]:
 def _number(headers: Mapping[str, str], name: str) -> int:
     value = headers.get(name, "")
     if not _NUMBER.fullmatch(value):
-        raise TusError(400, ErrorCode.INVALID, f"the header {name} is a number of bytes")
+        raise BadUpload(400, ErrorCode.INVALID, f"the header {name} is a number of bytes")
     return int(value)
 
 
@@ -148,11 +146,10 @@ class HttpResumableUploads:
         """Raises ClientDisconnect."""
         try:
             response = await self._respond(request, request.path_params.get("id", ""))
-        except TusError as error:
-            named = {"Tus-Version": VERSION} if error.status == 412 else {}
-            response = json_response(error.status, {"error": error.code, "text": error.text}, named)
         except RequestError as error:
             response = upload_error(error)
+            if response.status_code == 412:
+                response.headers["Tus-Version"] = VERSION
         response.headers["Tus-Resumable"] = VERSION
         return response
 
@@ -172,7 +169,7 @@ class HttpResumableUploads:
         if upload is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such upload")
         if self._uploads.has_expired(upload):
-            raise TusError(410, ErrorCode.NOT_FOUND, "the upload has expired")
+            raise BadUpload(410, ErrorCode.NOT_FOUND, "the upload has expired")
         if method == "PATCH":
             return await self._continue(request, uploader, upload)
         if method == "DELETE":
@@ -214,7 +211,7 @@ class HttpResumableUploads:
         its address."""
         try:
             return await self._receive(request, uploader, upload)
-        except (ClientDisconnect, RequestError, TusError):
+        except (ClientDisconnect, RequestError):
             with suppress(RequestError):  # the error is logged, and the sweeper removes the file later
                 await self._uploads.forget(upload)
             raise
@@ -278,7 +275,7 @@ class _Reception:
     async def end(self) -> ResumableUpload:
         """Store the remaining bytes. The last part of the file is not stored as a part, but together with the file."""
         if self._hash is not None and self._checksum is not None and self._hash.digest() != self._checksum.digest:
-            raise TusError(460, ErrorCode.CONFLICT, "the bytes do not have this checksum")
+            raise BadUpload(460, ErrorCode.CONFLICT, "the bytes do not have this checksum")
         while len(self._parts) > 1:
             await self._append(self._parts[0])
         if self._received == self._upload.record.length:

@@ -28,11 +28,12 @@ from shared.settings import Settings
 _NONCE_CHARACTERS = 64
 
 
-class UnsupportedBody(RequestError):
-    """The request's body is not the file itself (status 415)."""
+class BadUpload(RequestError):
+    """An upload was rejected with another status than that of the error code."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(ErrorCode.INVALID, text)
+    def __init__(self, status: int, code: ErrorCode, text: str) -> None:
+        super().__init__(code, text)
+        self.status = status
 
 
 class Uploader(NamedTuple):
@@ -86,13 +87,13 @@ class UploadAccess:
         }  # fmt: skip
 
     def check_body(self, request: Request) -> None:
-        """Raises UnsupportedBody if the body is not the bare bytes of a file, because the body would be stored as it
-        is."""
+        """Raises BadUpload (415) if the body is not the bare bytes of a file, because the body would be stored as
+        it is."""
         if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
-            raise UnsupportedBody("the body must be the file itself, not a form that contains it")
+            raise BadUpload(415, ErrorCode.INVALID, "the body must be the file itself, not a form that contains it")
         codings = {*_values(request, "content-encoding"), *_values(request, "transfer-encoding")}
         if codings - {"identity", "chunked"}:
-            raise UnsupportedBody("the body must be the file itself, without Content-Encoding")
+            raise BadUpload(415, ErrorCode.INVALID, "the body must be the file itself, without Content-Encoding")
 
     def check_size(self, size: int) -> None:
         """Raises RequestError if the size is over the limit."""
@@ -187,7 +188,7 @@ def media_path(media: Media) -> str:
 
 
 def upload_error(error: RequestError) -> Response:
-    status = 415 if isinstance(error, UnsupportedBody) else STATUS[error.failure.code]
+    status = error.status if isinstance(error, BadUpload) else STATUS[error.failure.code]
     return json_response(status, {"error": error.failure.code, "text": error.failure.text})
 
 

@@ -6,7 +6,8 @@ from hashlib import sha1
 import pytest
 
 from services.edge.http import resumable_uploads
-from services.edge.http.resumable_uploads import Checksum, Metadata, TusError
+from services.edge.http.resumable_uploads import Checksum, Metadata
+from services.edge.http.uploads import BadUpload
 
 
 def encoded(value: bytes) -> str:
@@ -43,13 +44,13 @@ def test_the_name_of_a_file(header: str, name: str) -> None:
     ],
 )
 def test_metadata_that_is_not_of_the_form(header: str) -> None:
-    with pytest.raises(TusError) as caught:
+    with pytest.raises(BadUpload) as caught:
         resumable_uploads.parse_metadata({"upload-metadata": header})
     assert caught.value.status == 400
 
 
 def test_long_metadata() -> None:
-    with pytest.raises(TusError) as caught:
+    with pytest.raises(BadUpload) as caught:
         resumable_uploads.parse_metadata({"upload-metadata": "filename " + "A" * 4096})
     assert caught.value.status == 413
 
@@ -64,7 +65,7 @@ def test_a_checksum() -> None:
     "header", ["", "sha1", "sha1 ####", "md5 1B2M2Y8AsgTpgAmY7PhCfg==", "sha256 YQ==", "SHA1 YQ=="]
 )
 def test_a_checksum_that_is_not_of_the_form(header: str) -> None:
-    with pytest.raises(TusError) as caught:
+    with pytest.raises(BadUpload) as caught:
         resumable_uploads.parse_checksum({"upload-checksum": header})
     assert caught.value.status == 400
 
@@ -75,7 +76,7 @@ def test_a_number_of_bytes(value: str | None) -> None:
         (resumable_uploads.parse_length, "upload-length"),
         (resumable_uploads.parse_offset, "upload-offset"),
     ):
-        with pytest.raises(TusError) as caught:
+        with pytest.raises(BadUpload) as caught:
             parse({} if value is None else {name: value})
         assert caught.value.status == 400
 
