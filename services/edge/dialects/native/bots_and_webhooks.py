@@ -119,10 +119,6 @@ def _bots(reply: BotList, _: Caller) -> BotsResult:
     return BotsResult(bots(reply.bots))
 
 
-def _create_token(wire: CreateBotTokenParameters, _: Caller) -> CreateBotToken:
-    return CreateBotToken(wire.account, wire.name, [*wire.scopes], wire.days, nonce=wire.nonce or "")
-
-
 def _created_token(reply: CreatedBotToken, _: Caller) -> CreateBotTokenResult:
     return CreateBotTokenResult(reply.sid, reply.token, unix_ms_of(reply.expires))
 
@@ -143,7 +139,9 @@ BOT_OPERATIONS = (
     ),
     Operation(
         "create_bot_token", "create a token for a bot, with which the bot logs in or sends requests by HTTP",
-        ENTRANCE, USERS, CreateBotTokenParameters, CreateBotTokenResult, _create_token, _created_token,
+        ENTRANCE, USERS, CreateBotTokenParameters, CreateBotTokenResult,
+        lambda wire, _: CreateBotToken(wire.account, wire.name, [*wire.scopes], wire.days, nonce=wire.nonce or ""),
+        _created_token,
     ),
     Operation(
         "delete_bot_token", "revoke a token; its connections end",

@@ -266,10 +266,6 @@ def _kick(wire: MemberParameters, caller: Caller) -> EndMembership:
     return EndMembership(wire.chat, wire.account)
 
 
-def _set_role(wire: RoleParameters, _: Caller) -> SetRole:
-    return SetRole(wire.chat, wire.account, Role.ADMIN if wire.role == "admin" else Role.MEMBER)
-
-
 def _list_members(wire: MembersParameters, _: Caller) -> ListMembers:
     count = wire.count or (_COUNT if wire.query else 0)
     return ListMembers(wire.chat, wire.after, since=wire.since, query=wire.query, count=count)
@@ -356,7 +352,8 @@ MEMBER_OPERATIONS = (
         _list_members, _members,
     ),
     Operation(
-        "role", "make a member an admin, or an admin a member", WRITE, MANAGES, RoleParameters, VersionResult, _set_role
+        "role", "make a member an admin, or an admin a member", WRITE, MANAGES, RoleParameters, VersionResult,
+        lambda wire, _: SetRole(wire.chat, wire.account, Role.ADMIN if wire.role == "admin" else Role.MEMBER),
     ),
     Operation(
         "transfer", "make a member the owner of a group", WRITE, MANAGES, MemberParameters, VersionResult,

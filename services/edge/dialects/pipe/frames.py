@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from services.edge.canonical.commands import FetchUnread, PostMessage, UpdateAccount
+from services.edge.canonical.commands import Command, FetchUnread, PostMessage, UpdateAccount
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects import credentials, validation
@@ -136,9 +136,14 @@ def _password(field: str) -> Secret:
     return credentials.password(field, Scheme.MD5)
 
 
-def _get_user_info(rest: str, limits: FrameLimits) -> Request:
-    uid, other, token = fields.split_fields(rest, 3)
-    return Request(GetAccount(_account(other)), token=fields.token(token), account=_account(uid))
+def _of_account(count: int, command: Callable[..., Command]) -> Callable[[str, FrameLimits], Request]:
+    """Make a reader for frames of an account: its number, then `count` fields for the command, then its token."""
+
+    def read(rest: str, limits: FrameLimits) -> Request:
+        uid, *between, token = fields.split_fields(rest, count + 2)
+        return Request(command(*between), token=fields.token(token), account=_account(uid))
+
+    return read
 
 
 def _get_user_friend(rest: str, limits: FrameLimits) -> Request:
@@ -147,34 +152,12 @@ def _get_user_friend(rest: str, limits: FrameLimits) -> Request:
     return Request(GetAccount(me, lists=True), token=fields.token(token), account=me)
 
 
-def _get_user_group(rest: str, limits: FrameLimits) -> Request:
-    uid, token = fields.split_fields(rest, 2)
-    return Request(ListChatViews(), token=fields.token(token), account=_account(uid))
-
-
-def _get_group_info(rest: str, limits: FrameLimits) -> Request:
-    uid, group, token = fields.split_fields(rest, 3)
-    return Request(GetChat(_chat(group)), token=fields.token(token), account=_account(uid))
-
-
 # 2 好友管理
 
 
 def _add_friend(rest: str, limits: FrameLimits) -> Request:
     (uid, other), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestFriendship(_account(other), text), token=fields.token(token), account=_account(uid))
-
-
-def _del_friend(rest: str, limits: FrameLimits) -> Request:
-    uid, other, token = fields.split_fields(rest, 3)
-    return Request(EndFriendship(_account(other)), token=fields.token(token), account=_account(uid))
-
-
-def _hand_friend_request(rest: str, limits: FrameLimits) -> Request:
-    """The account uid1 answers the request of the account uid2."""
-    uid, applicant, accepted, token = fields.split_fields(rest, 4)
-    command = AnswerFriendship(_account(applicant), fields.flag(accepted))
-    return Request(command, token=fields.token(token), account=_account(uid))
 
 
 # 3 群组管理
@@ -247,13 +230,16 @@ READERS: Mapping[str, Callable[[str, FrameLimits], Request | ChunkRequest]] = {
     "login": _login,
     "update_profile": _update_profile,
     "forget_passwd": _forget_passwd,
-    "get_user_info": _get_user_info,
+    "get_user_info": _of_account(1, lambda other: GetAccount(_account(other))),
     "get_user_friend": _get_user_friend,
-    "get_user_group": _get_user_group,
-    "get_group_info": _get_group_info,
+    "get_user_group": _of_account(0, ListChatViews),
+    "get_group_info": _of_account(1, lambda group: GetChat(_chat(group))),
     "add_friend": _add_friend,
-    "del_friend": _del_friend,
-    "hand_friend_request": _hand_friend_request,
+    "del_friend": _of_account(1, lambda other: EndFriendship(_account(other))),
+    # The account uid1 answers the request of the account uid2.
+    "hand_friend_request": _of_account(
+        2, lambda applicant, accepted: AnswerFriendship(_account(applicant), fields.flag(accepted))
+    ),
     "create_group": _create_group,
     "join_group": _join_group,
     "hand_group_request": _hand_group_request,
