@@ -8,7 +8,7 @@ from services.edge.canonical.irc_commands import ActAsOperator, RelayTags
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral.events import Publish
 from services.edge.presence.local_accounts import LocalAccounts, Recipient
-from shared.contract.ephemeral import AwayChanged, MetadataChanged, NickSeen, OperatorActed, TagsRelayed
+from shared.contract.ephemeral import AwayChanged, IrcEvent, MetadataChanged, NickSeen, OperatorActed, TagsRelayed
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.metadata import MetadataValue
@@ -16,8 +16,6 @@ from shared.contract.model import ProfileSummary
 from shared.irc_names import nick_of
 from shared.tasks import Tasks
 from shared.telemetry import log
-
-Shown = TagsRelayed | AwayChanged | MetadataChanged | NickSeen | OperatorActed
 
 _log = log(__name__)
 _MEMBERS = 200
@@ -122,17 +120,17 @@ class NickEvents:
         _log.info("an operator of IRC has acted", account=actor, killed=command.account, text=command.text)
         self._announce(OperatorActed(actor, face, command.text, command.account, self._node))
 
-    def receive(self, event: Shown) -> None:
+    def receive(self, event: IrcEvent) -> None:
         if event.node != self._node:
             self._show(event)
 
-    def _announce(self, event: Shown) -> None:
+    def _announce(self, event: IrcEvent) -> None:
         """Show the event on this edge at once, before any later output of the connection, and send it to the other
         edges."""
         self._show(event)
         self._tasks.start(self._publish(event), "nick event")
 
-    def _show(self, event: Shown) -> None:
+    def _show(self, event: IrcEvent) -> None:
         if isinstance(event, NickSeen) and not event.online:
             self.past_guests.append((event.account, event.face))
         if isinstance(event, OperatorActed):

@@ -5,7 +5,7 @@ operation has its parameters, its result, the command that is made from the para
 """
 
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -58,20 +58,16 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.ephemeral import (
-    AwayChanged,
     ChatMuted,
     ChatPlaced,
     ChatRead,
     ChatSettingsChanged,
     DraftChanged,
-    MetadataChanged,
-    NickSeen,
-    OperatorActed,
+    IrcEvent,
     OwnSettingsChanged,
     PresenceChanged,
     ReadTimeMoved,
     ReceiptsShown,
-    TagsRelayed,
     Typing,
 )
 from shared.contract.errors import ErrorCode, Failure, Reason
@@ -254,19 +250,11 @@ class Native(Dialect):
                 return _push(events.NoticeEvent("maintenance", on))
             case VerificationEnded(result):
                 return _push(events.VerifiedEvent(result))
-            case (
-                ChatModesChanged()
-                | Invited()
-                | TagsRelayed()
-                | AwayChanged()
-                | MetadataChanged()
-                | NickSeen()
-                | OperatorActed()
-                | ReadTimeMoved()
-            ):  # only IRC shows these events
+            case ChatModesChanged() | Invited() | ReadTimeMoved():  # only IRC shows these events and the following ones
                 return ()
             case _:
-                assert_never(event)
+                _only_irc: IrcEvent = event
+                return ()
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
         return _MEMBERS.apply(frame, mask, self.limits)
