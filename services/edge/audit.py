@@ -188,8 +188,6 @@ class DeliveryWatch:
 
 
 class DeliveryAuditor:
-    """`pause` is a function that waits for a number of seconds."""
-
     def __init__(
         self,
         bus: Bus,
@@ -197,14 +195,13 @@ class DeliveryAuditor:
         locator: MessageLocator,
         message_clock: RemoteClock,
         metrics: EdgeMetrics,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._bus = bus
         self._accounts = accounts
         self._locator = locator
         self._clock = message_clock
         self._metrics = metrics
-        self._pause = pause
+        self._pause: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._audited: set[AccountId] = set()
         """The accounts whose audit is under way."""
         self._reported: dict[tuple[AccountId, ChatId, int], None] = {}
