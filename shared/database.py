@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy.pool import QueuePool
 
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.errors import StartupError
-from shared.telemetry import LATENCY_BUCKETS, log
+from shared.telemetry import LATENCY_BUCKETS, PlainHistogram, log
 from shared.write_ahead_log import LOG_BYTES, LogMover
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ class DatabaseMetrics:
     def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
         self._tracer = tracer
         self._system = {"db.system.name": system}
-        seconds = Histogram(
-            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=LATENCY_BUCKETS, registry=registry
+        self._seconds = PlainHistogram(
+            "dragoman_database_seconds", "Time of a transaction", LATENCY_BUCKETS, registry, ("kind",)
         )
         in_progress = Gauge(
             "dragoman_database_transactions", "Transactions that wait or run now", ["kind"], registry=registry
@@ -156,17 +156,22 @@ class DatabaseMetrics:
         self.failures = Counter(
             "dragoman_database_failures", "Transactions that the database did not answer", registry=registry
         )
-        self._of = {kind: (seconds.labels(kind), in_progress.labels(kind)) for kind in ("read", "write")}
+        self._in_progress = {"read": 0, "write": 0}
+        for kind in self._in_progress:
+            self._seconds.observe(0.0, 0, (kind,))
+            in_progress.labels(kind).set_function(partial(self._in_progress.__getitem__, kind))
 
     @contextmanager
     def running(self, kind: str) -> Iterator[None]:
-        seconds, in_progress = self._of[kind]
-        with seconds.time(), in_progress.track_inprogress():
-            if self._tracer is None:
+        started = time.perf_counter()
+        self._in_progress[kind] += 1
+        tracer = self._tracer
+        try:
+            with nullcontext() if tracer is None else tracer.span(f"database {kind}", "client", self._system):
                 yield
-            else:
-                with self._tracer.span(f"database {kind}", "client", self._system):
-                    yield
+        finally:
+            self._in_progress[kind] -= 1
+            self._seconds.observe(time.perf_counter() - started, of=(kind,))
 
 
 T = TypeVar("T")

@@ -105,23 +105,28 @@ def log(name: str) -> structlog.stdlib.BoundLogger:
 class PlainHistogram(Collector):
     """A histogram of plain numbers. It is for values that are observed with each batch or message, because a histogram
     of prometheus_client needs ten calls for each. Only the event loop's thread may observe values. `bounds` are
-    ascending. `label` distinguishes several series."""
+    ascending. `labels` distinguish several series."""
 
     def __init__(
-        self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry, label: str = ""
+        self,
+        name: str,
+        documentation: str,
+        bounds: Sequence[float],
+        registry: CollectorRegistry,
+        labels: tuple[str, ...] = (),
     ) -> None:
         self._name = name
         self._documentation = documentation
         self.bounds = bounds
-        self._labelnames = (label,) if label else ()  # prometheus_client's metrics also have this attribute
-        self._series: dict[str, tuple[list[int], list[float]]] = {}
-        """The counts of each bucket and their sum, by value of the label."""
-        if not label:
+        self._labelnames = labels  # prometheus_client's metrics also have this attribute
+        self._series: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+        """The counts of each bucket and their sum, by the values of the labels."""
+        if not labels:
             self.observe(0.0, 0)
         registry.register(self)
 
-    def observe(self, value: float, times: int = 1, of: str = "") -> None:
-        """Observes a value `times` times. `of`: the value of the label."""
+    def observe(self, value: float, times: int = 1, of: tuple[str, ...] = ()) -> None:
+        """Observes a value `times` times. `of`: the values of the labels."""
         series = self._series.get(of)
         if series is None:
             series = self._series[of] = [0] * (len(self.bounds) + 1), [0.0]
@@ -135,7 +140,7 @@ class PlainHistogram(Collector):
         # another thread collects the metrics while this mapping may grow
         for of, (counts, total) in list(self._series.items()):
             buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
-            family.add_metric([of] if self._labelnames else [], buckets, total[0])
+            family.add_metric(of, buckets, total[0])
         yield family
 
 

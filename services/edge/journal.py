@@ -17,7 +17,7 @@ _PAGES = 20
 """The most full pages that are kept. Each has 5,000 entries."""
 
 _RECORDED = 10_000
-_encoder: Final = msgspec.json.Encoder()
+_encode: Final = msgspec.msgpack.Encoder().encode
 EntryT = TypeVar("EntryT")
 Ranges = Mapping[ChatId, Sequence[tuple[int, int]]]
 Confirmed = Mapping[ChatId, Sequence[tuple[int, int, int]]]
@@ -43,13 +43,13 @@ class DeliveryRecord:
 
 
 class RecentEntries(Generic[EntryT]):
-    """The last 5,000 entries or some more, in order. Full pages are stored as JSON lines, because thousands of Python
-    objects would displace the data of messages from the CPU's cache. `form`: the type of an entry, for msgspec."""
+    """The last 5,000 entries or some more, in order. Full pages are stored as MessagePack, because thousands of Python
+    objects would displace the data of messages from the CPU's cache. `form`: the type of a page, for msgspec."""
 
     __slots__ = ("_began", "_decoder", "_page", "_pages")
 
-    def __init__(self, form: type[EntryT]) -> None:
-        self._decoder = msgspec.json.Decoder(form)
+    def __init__(self, form: type[list[EntryT]]) -> None:
+        self._decoder = msgspec.msgpack.Decoder(form)
         self._pages: deque[tuple[float, bytes]] = deque(maxlen=_PAGES)
         """The full pages, each with the time from which it contains all entries."""
         self._began = monotonic()
@@ -57,8 +57,8 @@ class RecentEntries(Generic[EntryT]):
         self._page: list[EntryT] = []
 
     def __iter__(self) -> Iterator[EntryT]:
-        for _, lines in self._pages:
-            yield from self._decoder.decode_lines(lines)
+        for _, page in self._pages:
+            yield from self._decoder.decode(page)
         yield from self._page
 
     @property
@@ -68,7 +68,7 @@ class RecentEntries(Generic[EntryT]):
     def append(self, entry: EntryT) -> None:
         """Append an entry, which must not be changed any more."""
         if len(self._page) == _PAGE_ENTRIES:
-            self._pages.append((self._began, _encoder.encode_lines(self._page)))
+            self._pages.append((self._began, _encode(self._page)))
             self._began, self._page = monotonic(), []
         self._page.append(entry)
 
@@ -79,10 +79,10 @@ class MessageJournal:
     __slots__ = ("_acknowledged", "_arrivals", "_confirmations", "_requests")
 
     def __init__(self) -> None:
-        self._requests = RecentEntries(tuple[float, str, list[Nonce]])
-        self._acknowledged = RecentEntries(tuple[float, float, AccountId, str, ChatId, list[int]])
-        self._arrivals = RecentEntries(tuple[float, str, int, ChatId, int, int])
-        self._confirmations = RecentEntries(tuple[float, AccountId, str, Ranges])
+        self._requests = RecentEntries(list[tuple[float, str, list[Nonce]]])
+        self._acknowledged = RecentEntries(list[tuple[float, float, AccountId, str, ChatId, list[int]]])
+        self._arrivals = RecentEntries(list[tuple[float, str, int, ChatId, int, int]])
+        self._confirmations = RecentEntries(list[tuple[float, AccountId, str, Ranges]])
 
     # Events
 

@@ -61,12 +61,9 @@ IndexRange = tuple[int, int]
 # Posting
 
 
-class Head(NamedTuple):
-    """The index and time of a chat's last message; both are 0 before the first message."""
-
-    last_index: int = 0
-    last_time: int = 0
-
+Head = tuple[int, int]
+"""The index and time of a chat's last message; both are 0 before the first message. It is no named tuple, because
+compiled modules create these slowly."""
 
 NewRow = tuple[ChatId, int, AccountId, Nonce, int, bytes]
 """A message to insert: chat, index, sender, nonce, time, body. The database assigns its id."""
@@ -84,8 +81,7 @@ class IndexedBatch(NamedTuple):
 
 
 class CommittedMessage:
-    """A message to fan out, with the sender's profile summary and the quote that the edge sent with the draft.
-    CommittedMessage is a class, because compiled modules create named tuples slowly."""
+    """A message to fan out, with the sender's profile summary and the quote that the edge sent with the draft."""
 
     __slots__ = ("message", "profile", "quote")
 
@@ -102,7 +98,7 @@ def assign_indexes(
     was posted before, the message is its result even after the draft's deadline."""
     rows: list[NewRow] = []
     results: list[int | Message | None] = []
-    last: dict[ChatId, tuple[int, int]] = {}
+    last: dict[ChatId, Head] = {}
     """The index and time of each chat's last message after the batch."""
     positions: dict[MessageKey, int] = {}
     deadline = _NO_DEADLINE
@@ -124,7 +120,7 @@ def assign_indexes(
             rows.append((chat, index, sender, nonce, time, draft.body))
             deadline = min(deadline, draft.deadline)
         results.append(position)
-    return IndexedBatch(rows, results, {chat: Head(*of_chat) for chat, of_chat in last.items()}, deadline)
+    return IndexedBatch(rows, results, last, deadline)
 
 
 def check_repeated(result: Message, draft: Draft, *, was_sent: bool) -> Message | Failure:

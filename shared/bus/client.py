@@ -13,7 +13,7 @@ import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker, publish_dead_letter
@@ -28,7 +28,7 @@ from shared.contract.routes import HasRoute, Route
 from shared.contract.subjects import STREAM, Topic, health_inbox
 from shared.settings.servers import NatsSettings
 from shared.tasks import Tasks
-from shared.telemetry import LATENCY_BUCKETS, log
+from shared.telemetry import LATENCY_BUCKETS, PlainHistogram, log
 
 if TYPE_CHECKING:
     from shared.tracing import Span, Tracer
@@ -105,9 +105,9 @@ class Bus:
         self._work = Tasks()
         self._worker_failed = asyncio.Event()
         self._drained = False
-        self._served = Histogram(
-            "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"],
-            buckets=LATENCY_BUCKETS, registry=registry,
+        self._served = PlainHistogram(
+            "dragoman_bus_request_seconds", "Time to answer a request", LATENCY_BUCKETS, registry,
+            ("subject", "outcome"),
         )  # fmt: skip
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of NATS", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []

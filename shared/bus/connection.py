@@ -129,17 +129,9 @@ class BrokerConnection:
             self._subscriptions.append(await self.client.receive(subject, queue, receive))
 
     def flush(self) -> None:
-        """Write published messages to the socket now. Otherwise, nats-py would write them in a later event-loop
-        iteration. While the server does not read, nats-py keeps the messages and delays publishers (backpressure)."""
-        if not self._running:
-            return
-        client = self.client
-        writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
-        if writer is None or writer.is_closing() or not client.is_connected or not client._pending:
-            return
-        if not writer.transport.get_write_buffer_size():
-            writer.writelines(client._pending)
-            client._pending, client._pending_data_size = [], 0
+        """See NatsClient.write_pending. Otherwise, the client would write in the next event-loop iteration."""
+        if self._running:
+            self.client.write_pending()
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Stop accepting messages. Returns when all received messages have been handled."""

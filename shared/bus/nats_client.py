@@ -1,5 +1,5 @@
-"""nats-py's client with two changes. If the settings demand TLS, the client does not log in without it. The client
-handles messages while it reads, without a task."""
+"""nats-py's client with three changes. If the settings demand TLS, the client does not log in without it. The client
+handles messages while it reads, and writes, without a task."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -50,6 +50,7 @@ class NatsClient(Client):
         super().__init__()
         self._request_sub_callback = _WhileReading(_never, self._answer)  # type: ignore[method-assign]
         self._requests = count()
+        self._is_write_due = False
 
     async def receive(self, subject: str, queue: str, receive: Receive) -> Subscription:
         """Subscribes. An exception of `receive` is reported as an error of the connection. Raises nats.errors.Error."""
@@ -73,6 +74,32 @@ class NatsClient(Client):
         if message.headers and message.headers.get(Header.STATUS) == NO_RESPONDERS_STATUS:
             raise nats.errors.NoRespondersError
         return message.data
+
+    def write_pending(self) -> None:
+        """Write published messages to the socket now. While the server does not read, the client keeps the messages and
+        delays publishers (backpressure)."""
+        writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
+        if writer is None or writer.is_closing() or not self.is_connected or not self._pending:
+            return
+        if not writer.transport.get_write_buffer_size():
+            writer.writelines(self._pending)
+            self._pending, self._pending_data_size = [], 0
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        """Write published messages at the end of this event-loop iteration. nats-py would wake a task each time, even
+        if the messages were written meanwhile."""
+        if force_flush or not self.is_connected:
+            return await super()._flush_pending(force_flush)
+        if not self._is_write_due:
+            self._is_write_due = True
+            asyncio.get_running_loop().call_soon(self._write_due)
+
+    def _write_due(self) -> None:
+        self._is_write_due = False
+        self.write_pending()
+        if self._pending and self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
+            # nats-py's task waits until the server reads
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Handle a message. All exceptions are caught, because an exception would stop the client from reading."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from nats.aio.msg import Msg
-from prometheus_client import Histogram
 
 from shared.bus.requester_clocks import is_forgotten, is_late
 from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
 from shared.request_nonce import request_content, request_nonce
 from shared.tasks import Tasks
-from shared.telemetry import log, trace, trace_id_of
+from shared.telemetry import PlainHistogram, log, trace, trace_id_of
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -48,7 +47,7 @@ class RequestQueue(Generic[Q, R]):
         route: Route[Q, R],
         handler: Callable[[Q], Awaitable[R]],
         limits: QueueLimits,
-        served: Histogram,
+        served: PlainHistogram,
         reply: Reply,
         tasks: Tasks,
         tracer: "Tracer | None",
@@ -116,4 +115,4 @@ class RequestQueue(Generic[Q, R]):
             await self._reply(message, reply)
 
     def _count(self, result: str, seconds: float) -> None:
-        self._served.labels(self._route.label, result).observe(seconds)
+        self._served.observe(seconds, of=(self._route.label, result))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import nats.errors
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.failures import NoResponders, TooLarge, Unavailable
@@ -17,7 +17,7 @@ from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
 from shared.tasks import REQUEST_SECONDS, operation_end
-from shared.telemetry import LATENCY_BUCKETS, log, new_trace, trace, traceparent
+from shared.telemetry import LATENCY_BUCKETS, PlainHistogram, log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -194,12 +194,12 @@ class SentRequestMetrics:
     """Metrics of sent requests: times, results, and whether the last request to each service was answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
+        self._seconds = PlainHistogram(
             "dragoman_bus_ask_seconds",
             "Time until a request was answered",
-            ["subject", "outcome"],
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
+            LATENCY_BUCKETS,
+            registry,
+            ("subject", "outcome"),
         )
         self._available = Gauge(
             "dragoman_service_available",
@@ -212,7 +212,7 @@ class SentRequestMetrics:
     def observe(self, label: str, result: str, seconds: float) -> None:
         """Note the end of a request. `label`: the label of the route, which begins with the name of its service.
         `result`: `ok` or an error code."""
-        self._seconds.labels(label, result).observe(seconds)
+        self._seconds.observe(seconds, of=(label, result))
         service, available = label.partition(".")[0], result != ErrorCode.UNAVAILABLE.value
         if self._known.get(service) != available:
             self._known[service] = available

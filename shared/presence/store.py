@@ -404,7 +404,7 @@ class _PresenceMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.seconds = PlainHistogram(
-            "dragoman_presence_seconds", "Time of a call to Redis", _SECONDS, registry, "call"
+            "dragoman_presence_seconds", "Time of a call to Redis", _SECONDS, registry, ("call",)
         )
         self.failures = Counter(
             "dragoman_presence_failures", "Calls that Redis did not answer", ["call"], registry=registry
@@ -424,7 +424,7 @@ class _TimedCall:
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        self._metrics.seconds.observe(time.perf_counter() - self._started, of=self._name)
+        self._metrics.seconds.observe(time.perf_counter() - self._started, of=(self._name,))
         if isinstance(error, RedisError):
             self._metrics.failures.labels(self._name).inc()
 

@@ -189,10 +189,10 @@ class Posts:
         message, batch = encoded.message, self.in_flight
         if batch is None or not batch.awaits(message):
             return False
-        dialect = self._session.connection.dialect
+        dialect, nonce = self._session.connection.dialect, message.nonce
         assert dialect is not None
-        self._publisher.pending.done(message.nonce)
-        batch.set_result(message.nonce, MessageAccepted(message, partial(encoded.frames, dialect), again))
+        self._publisher.pending.done(nonce)
+        batch.set_result(nonce, MessageAccepted(message, partial(encoded.frames, dialect), again))
         self._iteration.add(self._client)
         return True
 

@@ -157,13 +157,15 @@ class ChatSequencer:
     def deliver_if_next(self, delivery: Delivery) -> bool:
         """The fast path for most messages: release this message alone if it is the next and no other message waits. If
         this method returns False, the caller must call `receive`."""
-        if self.waiting or not self._is_next(delivery):
+        message, version = delivery.message, delivery.version
+        index = message.index
+        if self.waiting or not self._is_next(delivery, index):
             return False
-        if delivery.version > self.latest_version:
-            self.latest_version = delivery.version
-        self._advance(delivery)
-        if delivery.message.index > self.known_head:
-            self.known_head = delivery.message.index
+        if version > self.latest_version:
+            self.latest_version = version
+        self._advance(message, index)
+        if index > self.known_head:
+            self.known_head = index
         return True
 
     def start(self, head: int) -> list[Delivery]:
@@ -193,11 +195,12 @@ class ChatSequencer:
         released: list[Delivery] = []
         while (
             self.head is not None
-            and (delivery := self.waiting.get(self.head + 1)) is not None
-            and self._is_next(delivery)
+            and (delivery := self.waiting.get(index := self.head + 1)) is not None
+            and self._is_next(delivery, index)
         ):
-            del self.waiting[delivery.message.index]
-            released.append(self._advance(delivery))
+            del self.waiting[index]
+            self._advance(delivery.message, index)
+            released.append(delivery)
         return released
 
     def delivered(self, index: int) -> bool:
@@ -218,17 +221,16 @@ class ChatSequencer:
         passed = sorted(index for index in self.expected if self.delivered(index))
         return [self.expected.pop(index) for index in passed]
 
-    def _is_next(self, delivery: Delivery) -> bool:
-        """Whether the message directly follows `head` and its recipients are known."""
-        if self.head is None or delivery.message.index != self.head + 1:
+    def _is_next(self, delivery: Delivery, index: int) -> bool:
+        """Whether the message with this index directly follows `head` and its recipients are known."""
+        if self.head is None or index != self.head + 1:
             return False
         return delivery.recipients is not None or delivery.version <= self.version
 
-    def _advance(self, delivery: Delivery) -> Delivery:
-        self.head = delivery.message.index
+    def _advance(self, message: Message, index: int) -> None:
+        self.head = index
         if self._recent is not None:
-            self._recent.append(delivery.message)
-        return delivery
+            self._recent.append(message)
 
     # Members
 
@@ -316,17 +318,15 @@ class ChatSequencer:
 def group_runs(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
     """Group consecutive deliveries that have the same chat, recipients and membership version."""
     run: list[Delivery] = []
-    chat: ChatId | None = None
+    chat, version = ChatId(0), 0
+    recipients: list[AccountId] | None = None
     for delivery in deliveries:
-        if delivery.message.chat == chat and _same_audience(delivery, run[0]):
+        its_chat, its_version, its_recipients = delivery.message.chat, delivery.version, delivery.recipients
+        if run and its_chat == chat and its_version == version and its_recipients == recipients:
             run.append(delivery)
             continue
         if run:
             yield run
-        run, chat = [delivery], delivery.message.chat
+        run, chat, version, recipients = [delivery], its_chat, its_version, its_recipients
     if run:
         yield run
-
-
-def _same_audience(one: Delivery, other: Delivery) -> bool:
-    return one.version == other.version and one.recipients == other.recipients

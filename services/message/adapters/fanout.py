@@ -186,17 +186,26 @@ PublishBytes = Callable[[str, bytes], Awaitable[None]]
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
-class _ChatRoute(NamedTuple):
+class _ChatRoute:
     """The destinations of a chat's messages. For each node (or `ALL_NODES`), `recipients` has the recipients there, or
     None for all members that are local to the node. `joined_later`: members that may not see all messages of the batch,
-    each with the first index that the member may see."""
+    each with the first index that the member may see. `recent`: the recent joins, if the chat is broadcast."""
 
-    version: int
-    recipients: dict[NodeId, list[AccountId] | None]
-    pair: MemberPair | None = None
-    joined_later: Mapping[AccountId, int] = MappingProxyType({})
-    recent: RecentJoins | None = None
-    """The recent joins, if the chat is broadcast."""
+    __slots__ = ("joined_later", "pair", "recent", "recipients", "version")
+
+    def __init__(
+        self,
+        version: int,
+        recipients: dict[NodeId, list[AccountId] | None],
+        pair: MemberPair | None = None,
+        joined_later: Mapping[AccountId, int] = MappingProxyType({}),
+        recent: RecentJoins | None = None,
+    ) -> None:
+        self.version = version
+        self.recipients = recipients
+        self.pair = pair
+        self.joined_later = joined_later
+        self.recent = recent
 
     def recipients_at(self, node: NodeId, index: int) -> list[AccountId] | None:
         """The recipients, on this node, of the message with this index."""
@@ -279,10 +288,12 @@ class Fanout:
         informed: set[ChatId] = set()
         for one in plan.messages:
             message = one.message
-            route = routes.get(message.chat, _NO_ROUTE)
-            # only the first delivery of a broadcast has the recent joins
-            recent = None if message.chat in informed else route.recent
-            informed.add(message.chat)
+            chat = message.chat
+            route = routes.get(chat, _NO_ROUTE)
+            recent = route.recent
+            if recent is not None:  # only the first delivery of a broadcast has the recent joins
+                recent = None if chat in informed else recent
+                informed.add(chat)
             content = _size(one) + (0 if recent is None else _RECENT_BYTES)
             for node in route.recipients:
                 recipients = route.recipients_at(node, message.index)
@@ -345,7 +356,7 @@ class Fanout:
         if nodes is None:
             recipients: dict[NodeId, list[AccountId] | None] = {ALL_NODES: list(member_list.members)}
         else:
-            recipients = {**_by_node(member_list.members, nodes)}
+            recipients = _by_node(member_list.members, nodes)
             self._choice.reached(chat, len(member_list.members), len(recipients))
         return _ChatRoute(member_list.version, recipients, member_list.pair, member_list.joined_after(oldest))
 
@@ -466,9 +477,12 @@ def _broadcast_route(member_list: ChatMembers, version: int) -> _ChatRoute:
 
 def _by_node(
     members: Iterable[AccountId], nodes: Mapping[AccountId, tuple[NodeId, ...]]
-) -> dict[NodeId, list[AccountId]]:
-    recipients: dict[NodeId, list[AccountId]] = {}
+) -> dict[NodeId, list[AccountId] | None]:
+    recipients: dict[NodeId, list[AccountId] | None] = {}
     for account in members:
         for node in nodes.get(account, ()):
-            recipients.setdefault(node, []).append(account)
+            if (there := recipients.get(node)) is None:
+                recipients[node] = [account]
+            else:
+                there.append(account)
     return recipients

@@ -295,10 +295,14 @@ class PostingBatcher:
                 failures.append(failure)
                 if failure is None:
                     accepted.append(draft)
-        posted = iter(await self._post(accepted) if accepted else ())
-        results = iter([next(posted) if failure is None else failure for failure in failures])
+        results = await self._post(accepted) if accepted else []
+        if len(accepted) < len(failures):
+            posted = iter(results)
+            results = [next(posted) if failure is None else failure for failure in failures]
+        end = 0
         for request in requests:
-            request.results = [next(results) for _ in request.drafts]
+            start, end = end, end + len(request.drafts)
+            request.results = results[start:end]
         await self._find_posted_before(requests)
 
     async def _find_posted_before(self, requests: Iterable[PostRequest]) -> None:

@@ -133,7 +133,7 @@ def _advance_heads(
             added[chat] += 1
     rows = [(chat, count, count and now + count - 1) for chat, count in added.items()]
     advanced = _ADVANCE_HEADS.fetch(connection, rows)
-    return {ChatId(chat): Head(index - added[chat], time - added[chat]) for chat, index, time in advanced}
+    return {ChatId(chat): (index - added[chat], time - added[chat]) for chat, index, time in advanced}
 
 
 def _find_posted(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[MessageKey, Message]:

@@ -33,13 +33,13 @@ def test_a_plain_histogram_is_scraped_like_a_histogram() -> None:
     registry, plain_registry = CollectorRegistry(), CollectorRegistry()
     plain = [
         PlainHistogram("took_seconds", "Took", (0.001, 1.0), plain_registry),
-        PlainHistogram("call_seconds", "Called", (0.5,), plain_registry, "call"),
+        PlainHistogram("call_seconds", "Called", (0.5,), plain_registry, ("call",)),
     ]
     took = Histogram("took_seconds", "Took", buckets=(0.001, 1.0), registry=registry)
     calls = Histogram("call_seconds", "Called", ["call"], buckets=(0.5,), registry=registry)
     for value, times in ((0.0, 2), (0.001, 1), (0.3, 4), (1000.0, 1)):
         plain[0].observe(value, times)
-        plain[1].observe(value, times, of="join")
+        plain[1].observe(value, times, of=("join",))
         for _ in range(times):
             took.observe(value)
             calls.labels("join").observe(value)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from services.message.domain import (
     MAX_HISTORY_COUNT,
     Cursor,
-    Head,
     IndexRange,
     assign_indexes,
     chunks,
@@ -53,7 +52,7 @@ def indexes(of: Iterable[IndexRange]) -> set[int]:
 def test_duplicate_nonces_are_posted_once_within_a_batch_and_across_batches() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     drafts = [draft(1), draft(2), draft(2), draft(1, sender=2)]
-    batch = assign_indexes(drafts, {ROOM: Head(4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    batch = assign_indexes(drafts, {ROOM: (4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
     assert batch.results == [before, 0, 0, 1]
     assert [row[1] for row in batch.rows] == [5, 6]
 
@@ -61,9 +60,9 @@ def test_duplicate_nonces_are_posted_once_within_a_batch_and_across_batches() ->
 def test_late_drafts_use_no_index_and_posted_ones_are_never_late() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     late = [draft(1, deadline=NOW), draft(2, deadline=NOW), draft(3)]
-    batch = assign_indexes(late, {ROOM: Head(4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    batch = assign_indexes(late, {ROOM: (4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
     assert batch.results == [before, None, 0]
-    assert batch.heads == {ROOM: Head(5, NOW)}
+    assert batch.heads == {ROOM: (5, NOW)}
 
 
 @given(
@@ -73,16 +72,17 @@ def test_late_drafts_use_no_index_and_posted_ones_are_never_late() -> None:
 def test_indexes_are_dense_and_times_increase(
     posts: list[tuple[int, int, bool]], before: dict[int, tuple[int, int]]
 ) -> None:
-    heads = {ChatId(chat): Head(*before.get(chat, (0, 0))) for chat in (1, 2, 3)}
+    heads = {ChatId(chat): before.get(chat, (0, 0)) for chat in (1, 2, 3)}
     drafts = [draft(nonce, chat, deadline=NOW if late else NOW + 1) for chat, nonce, late in posts]
     batch = assign_indexes(drafts, heads, {}, NOW)
     for chat, head in heads.items():
         rows = [row for row in batch.rows if row[0] == chat]
-        assert [row[1] for row in rows] == list(range(head.last_index + 1, head.last_index + 1 + len(rows)))
-        times = [head.last_time, *(row[4] for row in rows)]
+        last_index, last_time = head
+        assert [row[1] for row in rows] == list(range(last_index + 1, last_index + 1 + len(rows)))
+        times = [last_time, *(row[4] for row in rows)]
         assert times == sorted(set(times))
         assert all(time >= NOW for time in times[1:])
-        assert batch.heads.get(chat, head) == (Head(rows[-1][1], rows[-1][4]) if rows else head)
+        assert batch.heads.get(chat, head) == ((rows[-1][1], rows[-1][4]) if rows else head)
 
 
 # Delivered and read messages

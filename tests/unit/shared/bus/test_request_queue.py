@@ -3,13 +3,14 @@
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 
 from shared.bus import requester_clocks
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import DEADLINE
 from shared.contract.routes import Route
 from shared.tasks import Tasks
+from shared.telemetry import PlainHistogram
 
 NUMBERS = Route("numbers.get", int, int)
 
@@ -30,7 +31,7 @@ async def test_the_reply_to_a_forgotten_request_is_not_sent(
         sent.append(data)
 
     registry, tasks = CollectorRegistry(), Tasks()
-    served = Histogram("served", "seconds", ["route", "result"], registry=registry)
+    served = PlainHistogram("served", "seconds", (1.0,), registry, ("route", "result"))
     requests = RequestQueue(NUMBERS, handler, QueueLimits(1, 1), served, reply, tasks, None)
     requests.receive(Msg(Client(), NUMBERS.subject, "inbox.edge.a.1", b"\x07", {DEADLINE: "1500"}))
     await tasks.finish(10)
