@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -181,9 +182,8 @@ def test_by_keyboard_alone(shown: Cluster, browser: Browser) -> None:
         page.until_counted(lost=0)
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-def test_it_fits_and_is_accessible(shown: Cluster, browser: Browser, width: int) -> None:
-    with visitor(browser, width) as page:
+def test_it_fits_and_is_accessible(shown: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
         page.open(address(shown)).user("Ann").until_received(REPLY)
         page.page.locator("process-list summary").click()
         page.page.evaluate("document.querySelectorAll('.wire').forEach((wire) => { wire.open = true; })")
@@ -192,17 +192,17 @@ def test_it_fits_and_is_accessible(shown: Cluster, browser: Browser, width: int)
 
 
 def require_accessible(shown: FirstPage) -> None:
-    """Checks in both themes that the page is accessible."""
-    for scheme in THEMES:
+    """Checks on narrow and wide screens, in both themes, that the page is accessible."""
+    for width, scheme in product((320, 1280), THEMES):
+        shown.page.set_viewport_size({"width": width, "height": 900})
         shown.page.emulate_media(color_scheme=scheme)
         assert not shown.is_too_wide()
         if AXE.exists():
             assert shown.violations() == []
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-def test_the_dashboard_shows_the_system_and_finds_a_message(dashboard: str, browser: Browser, width: int) -> None:
-    with visitor(browser, width) as shown:
+def test_the_dashboard_shows_the_system_and_finds_a_message(dashboard: str, browser: Browser) -> None:
+    with visitor(browser, 320) as shown:
         page = shown.open(dashboard).page
         page.get_by_role("link", name="edge-1").wait_for()
         assert page.get_by_role("row", name=re.compile("^message ready")).count() == 1

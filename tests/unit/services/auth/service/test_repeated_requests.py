@@ -96,6 +96,8 @@ NOT_REPEATED = {Login.route}
 The login whose reply was lost stays in the list of logins.
 """
 TWICE_IS_ONCE = {RecordTokenLogins.route, KeepGuests.route}
+COMPARED = [table for table in AuthBase.metadata.sorted_tables if table.name not in ("requests", "health", "outbox")]
+SIZES = sa.union_all(*(sa.select(sa.literal(table.name), sa.func.count()).select_from(table) for table in COMPARED))
 
 
 class Users:
@@ -161,14 +163,17 @@ class Users:
         """Returns all stored data, except results of requests and events in flight."""
 
         def read(connection: sa.Connection) -> dict[str, list[Any]]:
-            ignored = ("requests", "health", "outbox")
-            tables = [table for table in AuthBase.metadata.sorted_tables if table.name not in ignored]
-            return {table.name: sorted(map(tuple, connection.execute(sa.select(table))), key=repr) for table in tables}
+            return {
+                table.name: sorted(map(tuple, connection.execute(sa.select(table))), key=repr) for table in COMPARED
+            }
 
         return await self._database.read(read)
 
     async def sizes(self) -> dict[str, int]:
-        return {name: len(rows) for name, rows in (await self.dump()).items()}
+        def read(connection: sa.Connection) -> dict[str, int]:
+            return {name: size for name, size in connection.execute(SIZES)}
+
+        return await self._database.read(read)
 
     async def results(self) -> str:
         stored = sa.select(requests.c.result)
