@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
@@ -232,10 +232,21 @@ class ChatPage:
 
 
 @contextmanager
-def chat_user(browser: Browser, edge: str, width: int = 1280, height: int = 800, **options: Any) -> Iterator[ChatPage]:
-    """Opens the web client with a new browser profile."""
+def chat_user(
+    browser: Browser,
+    edge: str,
+    width: int = 1280,
+    height: int = 800,
+    *,
+    service_workers: Literal["allow", "block"] = "block",
+    **options: Any,
+) -> Iterator[ChatPage]:
+    """Opens the web client with a new browser profile.
+
+    Its service worker costs CPU time, so it runs only for tests that need it.
+    """
     context: BrowserContext = browser.new_context(
-        viewport={"width": width, "height": height}, locale="en-GB", **options
+        viewport={"width": width, "height": height}, locale="en-GB", service_workers=service_workers, **options
     )
     yield ChatPage(context.new_page(), edge)
     context.close()

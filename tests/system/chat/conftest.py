@@ -108,7 +108,7 @@ class SharedProfile:
 
 @pytest.fixture(scope="package")
 def profile(system: Cluster, chromium_browser: Browser) -> Iterator[SharedProfile]:
-    with chat_user(chromium_browser, system.edges[0], service_workers="block") as page:
+    with chat_user(chromium_browser, system.edges[0]) as page:
         yield SharedProfile(page, system.edges[0])
 
 
@@ -127,7 +127,7 @@ def ann(system: Cluster, chromium_browser: Browser, request: pytest.FixtureReque
             stack.callback(profile.clear)
             page = profile.open()
         else:
-            page = stack.enter_context(chat_user(chromium_browser, system.edges[0]))
+            page = stack.enter_context(chat_user(chromium_browser, system.edges[0], service_workers="allow"))
         yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
         assert page.reports() == []
 

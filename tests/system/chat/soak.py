@@ -254,7 +254,7 @@ def _tabs(browser: Browser, edges: Sequence[str], seed: int) -> Iterator[list[Ch
     with ExitStack() as stack:
         tabs = list[ChatPage]()
         for name, number, edge in zip(_NAMES, _TABS_OF, edges, strict=True):
-            tab = stack.enter_context(chat_user(browser, edge))
+            tab = stack.enter_context(chat_user(browser, edge, service_workers="allow"))
             tab.open().register(name, f"{name.lower()}{seed}")
             tab.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
             tabs += [tab, *(tab.another_tab() for _ in range(number - 1))]

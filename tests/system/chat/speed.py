@@ -135,7 +135,7 @@ def openings(times: Sequence[tuple[float, float]]) -> dict[str, list[int]]:
 
 def cold(browser: Browser, edge: str, login: Any, chats: int) -> tuple[float, float]:
     """Opens the client in a browser that has stored only a login."""
-    with chat_user(browser, edge, storage_state=login) as page:
+    with chat_user(browser, edge, storage_state=login, service_workers="allow") as page:
         return opened(page.open(), chats)
 
 
@@ -152,7 +152,7 @@ def visits(browser: Browser, system: Cluster) -> list[int]:
     """Returns the times from the first page to its conversation in the client, each for a new visitor."""
     times = []
     for _ in range(_OPENINGS):
-        with chat_user(browser, system.edges[0]) as visitor:
+        with chat_user(browser, system.edges[0], service_workers="allow") as visitor:
             visitor.page.add_init_script(_OPENING)
             visitor.page.goto(system.first_page)
             visitor.page.locator("person-pane .log li").nth(3).wait_for()
@@ -166,12 +166,12 @@ def measure(browser: Browser, edge: str, account: LongAccount, chats: int) -> It
     yield "browser", browser.version
     times = []
     for _ in range(_OPENINGS):
-        with chat_user(browser, edge) as page:
+        with chat_user(browser, edge, service_workers="allow") as page:
             page.open().sign_in(account.username)
             login = login_of(page)
         times.append(cold(browser, edge, login, chats))
     yield "nothing stored, ms", openings(times)
-    with chat_user(browser, edge) as page:
+    with chat_user(browser, edge, service_workers="allow") as page:
         page.open().sign_in(account.username)
         page.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
         page.page.wait_for_timeout(5000)

@@ -9,7 +9,7 @@ from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
 
-pytestmark = pytest.mark.xdist_group("chat_offline")
+pytestmark = pytest.mark.xdist_group("chat")
 
 _PICTURE = """() => {
   const canvas = document.createElement("canvas");
@@ -19,7 +19,7 @@ _PICTURE = """() => {
 
 
 def test_a_page_that_does_not_load_explains_it(system: Cluster, chromium_browser: Browser) -> None:
-    with chat_user(chromium_browser, system.edges[0], service_workers="block") as page:
+    with chat_user(chromium_browser, system.edges[0]) as page:
         page.page.route("**/assets/*.js", lambda route: route.abort())
         page.open().page.get_by_text("This browser is too old").wait_for()
         page.page.unroute("**/assets/*.js")

@@ -27,7 +27,7 @@ def test_a_mailed_link_lets_the_page_go_on_and_a_forgotten_password_is_replaced(
     with Postbox() as postbox:
         with (
             Cluster(tmp_path / "data", *RELAXED, *postbox.flags()) as system,
-            chat_user(chromium_browser, system.edges[0]) as ann,
+            chat_user(chromium_browser, system.edges[0], service_workers="allow") as ann,
         ):
             ann.open().page.get_by_role("button", name="Create account").click()
             ann.page.get_by_label("Name that others see").fill("Ann")
@@ -50,7 +50,7 @@ def test_a_mailed_link_lets_the_page_go_on_and_a_forgotten_password_is_replaced(
 
 def test_the_first_page_leads_a_visitor_into_its_conversation(system: Cluster, chromium_browser: Browser) -> None:
     """No command, connection or script more delays the visitor: `speed` measures the time."""
-    with chat_user(chromium_browser, system.edges[0]) as page:
+    with chat_user(chromium_browser, system.edges[0], service_workers="allow") as page:
         page.page.goto(system.first_page)
         page.page.locator("person-pane .log li").nth(3).wait_for()
         sockets, commands, scripts = list[str](), list[str](), list[str]()
@@ -82,7 +82,7 @@ def test_the_first_page_leads_a_visitor_into_its_conversation(system: Cluster, c
 
 
 def test_no_link_makes_an_account(system: Cluster, chromium_browser: Browser) -> None:
-    with chat_user(chromium_browser, system.edges[0]) as page:
+    with chat_user(chromium_browser, system.edges[0], service_workers="allow") as page:
         registered = list[str]()
 
         def sent(frame: str | bytes) -> None:

@@ -18,7 +18,7 @@ from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.chat.conftest import Bob
 
-pytestmark = pytest.mark.xdist_group("chat_offline")
+pytestmark = pytest.mark.xdist_group("chat")
 
 _GIVE = """(field, [kind, names, text]) => {
   const data = new DataTransfer();
@@ -148,7 +148,7 @@ def test_13_a_large_picture_is_sent_with_its_colours_and_a_smaller_copy(
     ann.message("the sea at noon").locator(".edited").wait_for()
     picture = newest_picture(bob, team)
     assert len(bob.fetch(picture["preview"])) < picture["media"]["size"]
-    with chat_user(chromium_browser, system.edges[1], service_workers="block") as other:
+    with chat_user(chromium_browser, system.edges[1]) as other:
         held: list[Route] = []
         other.page.route("**/media/*", lambda route: held.append(route))
         address = picture["preview"].rpartition("/")[2]
@@ -207,7 +207,7 @@ def test_13_a_picture_is_shown_itself_if_its_preview_does_not_load(
     attach_the_sea(ann.go("Team"))
     send_the_sea(ann)
     address = newest_picture(bob, team)["preview"].rpartition("/")[2]
-    with chat_user(chromium_browser, system.edges[1], service_workers="block") as other:
+    with chat_user(chromium_browser, system.edges[1]) as other:
         other.page.route(f"**/media/{address}", lambda route: route.abort())
         other.open().sign_in(str(ann.account())).go("Team")
         link = other.message("the sea").locator(".picture")

@@ -39,7 +39,7 @@ class Keys:
 
 
 def test_a_working_day_by_the_keyboard_alone(system: Cluster, chromium_browser: Browser, bob: Bob) -> None:
-    with chat_user(chromium_browser, system.edges[0]) as ann:
+    with chat_user(chromium_browser, system.edges[0], service_workers="allow") as ann:
         keys = Keys(ann.open())
         ann.page.get_by_role("button", name="Create account").wait_for()
         keys.to("button", "Create account").press("Enter")

@@ -186,7 +186,7 @@ class Browsing:
 def browsing(pushing: Cluster, certificates: Certificates, chromium_browser: Browser) -> Iterator[Browsing]:
     with (
         WebhookReceiver(lambda _: 201, certificates.server_context()) as service,
-        chat_user(chromium_browser, pushing.edges[0]) as page,
+        chat_user(chromium_browser, pushing.edges[0], service_workers="allow") as page,
     ):
         yield Browsing(page, pushing.edges[0], service)
 
@@ -350,7 +350,7 @@ def test_25_one_click_begins_the_mails_and_another_ends_them(
     mailing: Cluster, postbox: Postbox, chromium_browser: Browser
 ) -> None:
     edge = mailing.edges[0]
-    with NativeUser(edge) as ann, chat_user(chromium_browser, edge) as page:
+    with NativeUser(edge) as ann, chat_user(chromium_browser, edge, service_workers="allow") as page:
         ann.account = new_account()
         email, secret = ann.account.email, {"scheme": "plain", "value": PASSWORD}
         ann.call("register", secret=secret, nickname="Ann", email=email)

@@ -78,6 +78,7 @@ def test_21_what_is_written_offline_is_sent_once(ann: ChatPage, bob: Bob, team: 
     ann.complaints.clear()
 
 
+@pytest.mark.xdist_group("chat")
 def test_21_a_message_from_the_store_takes_its_changes(ann: ChatPage, bob: Bob, team: int) -> None:
     """The changes come after the message was read and before the page has it."""
     index = bob.send(team, "well?")
@@ -126,6 +127,7 @@ class HeldFrames:
             socket.send(frame)
 
 
+@pytest.mark.xdist_group("chat")
 def test_21_a_page_of_the_history_has_the_changes_that_have_overtaken_it(
     ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
 ) -> None:
@@ -148,6 +150,7 @@ def test_21_a_page_of_the_history_has_the_changes_that_have_overtaken_it(
         assert phone.stored(team)[3]["reactions"] == {"👍": 1}
 
 
+@pytest.mark.xdist_group("chat")
 def test_21_changes_that_come_together_are_all_stored(ann: ChatPage, bob: Bob, team: int) -> None:
     held = HeldFrames(ann.page, lambda _: False)
     ann.page.reload()
@@ -164,6 +167,7 @@ def test_21_changes_that_come_together_are_all_stored(ann: ChatPage, bob: Bob, t
         ann.page.reload()
 
 
+@pytest.mark.xdist_group("chat")
 def test_21_the_place_of_a_chat_is_never_stored_before_its_messages(ann: ChatPage, bob: Bob, team: int) -> None:
     """The next sync requests only what comes after the stored position, and a page may be closed between any two
     transactions. So messages must be stored before the position.
@@ -182,6 +186,7 @@ def test_21_the_place_of_a_chat_is_never_stored_before_its_messages(ann: ChatPag
     assert [place for place in ann.page.evaluate("window.places") if place[0] > place[1]] == []
 
 
+@pytest.mark.xdist_group("chat")
 def test_21_a_late_tab_knows_what_the_others_know(ann: ChatPage, bob: Bob, team: int) -> None:
     """A new tab also shows messages that the first tab has not stored."""
     ann.go("Team").page.evaluate("() => { IDBDatabase.prototype.transaction = () => { throw new Error('no'); }; }")
@@ -232,6 +237,7 @@ def test_21_a_new_tab_does_not_wait_for_a_message_that_was_sent_before(ann: Chat
     ann.complaints.clear()
 
 
+@pytest.mark.xdist_group("chat")
 def test_21_a_tab_that_is_closed_at_once_leaves_its_message_to_the_others(ann: ChatPage, bob: Bob, team: int) -> None:
     """The tab has stored the message, but its request to send the message is lost."""
     ann.go("Team")
@@ -255,7 +261,7 @@ def test_a_server_of_another_build_offers_to_load_its_page(system: Cluster, chro
         server = socket.connect_to_server()
         server.on_message(lambda text: socket.send(re.sub('"web":"[0-9A-Z]+"', later[0], str(text)) if later else text))
 
-    with chat_user(chromium_browser, system.edges[0], service_workers="block") as ann:
+    with chat_user(chromium_browser, system.edges[0]) as ann:
         ann.page.route_web_socket("**/ws/native", forward)
         ann.open().register("Ann", f"ann{secrets.token_hex(4)}")
         reload = ann.page.locator(".note").get_by_role("button", name="Reload")
@@ -272,6 +278,7 @@ def test_a_server_of_another_build_offers_to_load_its_page(system: Cluster, chro
         expect(reload).to_have_count(0)
 
 
+@pytest.mark.xdist_group("chat")
 def test_a_rejected_text_stays_with_its_reason(ann: ChatPage, bob: Bob, team: int) -> None:
     ann.go("Team")
     bob.call("silence", chat=team, account=ann.account(), until=4_000_000_000_000)
@@ -326,6 +333,7 @@ def test_27_a_phone_that_was_suspended_in_a_refresh_is_still_logged_in(ann: Chat
     ann.complaints.clear()
 
 
+@pytest.mark.xdist_group("chat")
 def test_an_ended_session_leads_to_the_entrance_and_keeps_what_was_written(
     ann: ChatPage, team: int, system: Cluster, chromium_browser: Browser
 ) -> None:
@@ -374,7 +382,7 @@ def test_logging_out_offline_warns_that_the_login_goes_on_at_the_server(ann: Cha
 
 
 def test_without_https_it_works_and_explains_what_is_missing(system: Cluster, chromium_browser: Browser) -> None:
-    with chat_user(chromium_browser, system.edges[0]) as page:
+    with chat_user(chromium_browser, system.edges[0], service_workers="allow") as page:
         page.page.add_init_script(
             "delete Navigator.prototype.locks; delete Navigator.prototype.serviceWorker;"
             "Object.defineProperty(window, 'isSecureContext', { value: false });"

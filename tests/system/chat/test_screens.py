@@ -50,7 +50,7 @@ _UNDER_TOAST = """() => {
 def test_no_screen_has_a_violation(
     system: Cluster, chromium_browser: Browser, bob: Bob, theme: Literal["light", "dark"], width: int
 ) -> None:
-    with chat_user(chromium_browser, system.edges[0], width, color_scheme=theme) as page:
+    with chat_user(chromium_browser, system.edges[0], width, color_scheme=theme, service_workers="allow") as page:
         page.open()
         page.page.get_by_label("Password").wait_for()
         assert page.violations() == []
@@ -93,7 +93,7 @@ def test_no_screen_has_a_violation(
 
 def test_a_message_to_the_user_covers_no_field(system: Cluster, chromium_browser: Browser, bob: Bob) -> None:
     """The message stays on the page while the user opens other screens."""
-    with chat_user(chromium_browser, system.edges[0], 320, 568) as page:
+    with chat_user(chromium_browser, system.edges[0], 320, 568, service_workers="allow") as page:
         page.page.add_init_script(_KEEP_TOAST)
         page.open().register("Ann", f"ann{secrets.token_hex(4)}")
         bob.group("Team", page.account())

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.support.chat_page import ChatPage, chat_user
-from tests.support.cluster import Cluster
-from tests.system.chat.conftest import Bob
+from tests.support.chat_page import ChatPage
+from tests.system.chat.conftest import Bob, SharedProfile
 from tests.system.chat.held_replies import HeldReplies
 
 pytestmark = pytest.mark.xdist_group("chat")
@@ -23,10 +22,11 @@ def held() -> HeldReplies:
 
 
 @pytest.fixture
-def ann(system: Cluster, chromium_browser: Browser, held: HeldReplies) -> Iterator[ChatPage]:
-    with chat_user(chromium_browser, system.edges[0], service_workers="block") as page:
-        page.page.route_web_socket("**/ws/native", held.forward)
-        yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
+def ann(profile: SharedProfile, held: HeldReplies) -> Iterator[ChatPage]:
+    page = profile.open()
+    page.page.route_web_socket("**/ws/native", held.forward)
+    yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
+    profile.clear()
 
 
 @pytest.mark.parametrize(("role", "name", "field", "found"), [

@@ -152,7 +152,7 @@ def test_11_a_text_that_is_changed_while_an_edit_is_saved_is_not_lost(
     bob: Bob, system: Cluster, chromium_browser: Browser
 ) -> None:
     held = HeldReplies(lambda command: command["op"] == "edit")
-    with chat_user(chromium_browser, system.edges[0], service_workers="block") as ann:
+    with chat_user(chromium_browser, system.edges[0]) as ann:
         ann.page.route_web_socket("**/ws/native", held.forward)
         team = bob.group("Team", ann.open().register("Ann", f"ann{secrets.token_hex(4)}").account())
         ann.go("Team").send("a mistke")
