@@ -27,7 +27,7 @@ from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import server_tls
-from services.edge.handlers.accounts import AccountHandler, AvatarFiles, Forwarder, OwnDataExporter
+from services.edge.handlers.accounts import AccountHandler, Forwarder, OwnDataExporter
 from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.dispatcher import Dispatcher, TracedHandler
 from services.edge.handlers.history import ChatReads, ClientSearches, MessageHistory
@@ -192,7 +192,7 @@ class Edge:
         changes = MessageChanger(bus, self.id, leaders, messages, clock)
         forwards = MessageForwarder(bus, self.publisher, messages, clock)
         parts = (
-            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral, self.guests),
+            AccountHandler(forwarder, accounts, self._profiles, self.media, ephemeral, self.guests),
             history, search, reads, changes, forwards, OwnDataExporter(bus, requests),
             IrcOperators(bus, requests, ephemeral.nicks, self.context.settings.irc.operators),
         )  # fmt: skip

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from services.edge.canonical.commands import (
     CreateChatByUuid,
@@ -169,19 +169,6 @@ def _to_display(message: Message) -> DisplayMessage:
 _PATH = "/media/"
 
 
-class AvatarFiles:
-    """Marks stored pictures as avatars, so that they do not expire."""
-
-    def __init__(self, media: MediaService) -> None:
-        self._media = media
-
-    async def keep(self, avatar: str | UnsetType) -> None:
-        """Keep the picture of an avatar. `avatar`: an address in the form in which profiles and chats store it. Raises
-        RequestError."""
-        if isinstance(avatar, str) and avatar.startswith(_PATH):
-            await self._media.mark_used(avatar.removeprefix(_PATH), MediaUse.AVATAR)
-
-
 class AccountHandler:
     """Every method may raise RequestError."""
 
@@ -190,14 +177,14 @@ class AccountHandler:
         forwarder: Forwarder,
         accounts: LocalAccounts,
         profiles: RequestCoalescer[AccountId, Profile | None],
-        avatars: AvatarFiles,
+        media: MediaService,
         ephemeral: EphemeralHub,
         guests: LocalGuests,
     ) -> None:
         self._ephemeral = ephemeral
         self._guests = guests
         self._forwarder = forwarder
-        self._avatars = avatars
+        self._media = media
         self._accounts = accounts
         self._profiles = profiles
 
@@ -210,9 +197,9 @@ class AccountHandler:
             UpdateAccount: for_actor(self.update),
             SetSecurity: self._set_security,
             SetBlocked: for_actor(self.set_blocked),
-            CreateChat: for_actor(self.create_chat),
+            CreateChat: for_actor(self.keep_avatar),
             CreateChatByUuid: for_actor(self.create_chat_by_uuid),
-            SetChat: for_actor(self.set_chat),
+            SetChat: for_actor(self.keep_avatar),
             MuteChat: self._change_own,
             PlaceChat: self._change_own,
             SaveDraft: self._change_own,
@@ -238,9 +225,14 @@ class AccountHandler:
         found = await asyncio.gather(*(self._profiles.get(account, time_left()) for account in accounts))
         return UsersFound(tuple(profile for profile in found if profile is not None))
 
+    async def keep_avatar(self, command: CreateChat | SetChat | SetProfile, actor: AccountId) -> Reply:
+        """Forward a command. If its avatar is a stored picture, the picture does not expire from now on."""
+        if isinstance(command.avatar, str) and command.avatar.startswith(_PATH):
+            await self._media.mark_used(command.avatar.removeprefix(_PATH), MediaUse.AVATAR)
+        return await self._forwarder.forward(command, actor)
+
     async def set_profile(self, command: SetProfile, actor: AccountId) -> Reply:
-        await self._avatars.keep(command.avatar)
-        answer = await self._forwarder.forward(command, actor)
+        answer = await self.keep_avatar(command, actor)
         self._update_summary(actor, command)
         return answer
 
@@ -252,14 +244,6 @@ class AccountHandler:
     async def update(self, command: UpdateAccount, actor: AccountId) -> Reply:
         await self.set_profile(command.profile, actor)
         return await self._forwarder.forward(command.security, actor)
-
-    async def create_chat(self, command: CreateChat, actor: AccountId) -> Reply:
-        await self._avatars.keep(command.avatar)
-        return await self._forwarder.forward(command, actor)
-
-    async def set_chat(self, command: SetChat, actor: AccountId) -> Reply:
-        await self._avatars.keep(command.avatar)
-        return await self._forwarder.forward(command, actor)
 
     async def _set_security(self, session: LoginSession, command: SetSecurity) -> Reply:
         if session.connection.claims is not None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.edge.handlers.accounts import AccountHandler, AvatarFiles
+from services.edge.handlers.accounts import AccountHandler
 from services.edge.media.store import MediaUse
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import SetChat
@@ -33,15 +33,13 @@ class AgreeingForwarder:
 async def test_the_picture_of_a_group_does_not_expire(avatar: str, kept: list[tuple[str, MediaUse]]) -> None:
     """This holds for a picture that the group has from the beginning, and for a later one."""
     media = RecordingMedia()
-    avatars = AvatarFiles(cast(Any, media))
-    handler = AccountHandler(
-        cast(Any, AgreeingForwarder()), cast(Any, None), cast(Any, None), avatars, *[cast(Any, None)] * 2
-    )
-    await handler.set_chat(SetChat(CHAT, avatar=avatar), ANN)
+    parts = AgreeingForwarder(), None, None, media, None, None
+    handler = AccountHandler(*cast(Any, parts))
+    await handler.keep_avatar(SetChat(CHAT, avatar=avatar), ANN)
     assert media.used == kept
-    await handler.create_chat(CreateChat([], avatar=avatar), ANN)
+    await handler.keep_avatar(CreateChat([], avatar=avatar), ANN)
     assert media.used == kept * 2
-    await handler.set_chat(SetChat(CHAT, topic="words"), ANN)
+    await handler.keep_avatar(SetChat(CHAT, topic="words"), ANN)
     assert media.used == kept * 2
 
 
@@ -49,6 +47,6 @@ async def test_a_new_real_name_of_a_guest_is_shown_before_the_reply() -> None:
     guest = SimpleNamespace(summary=ProfileSummary("Gus", "u1", 3, "gus", "~g", "old"))
     renamed: list[tuple[AccountId, ProfileSummary]] = []
     guests = SimpleNamespace(renamed=lambda *one: renamed.append(one))
-    parts = AgreeingForwarder(), {ANN: guest}, None, AvatarFiles(cast(Any, None)), None, guests
+    parts = AgreeingForwarder(), {ANN: guest}, None, None, None, guests
     await AccountHandler(*cast(Any, parts)).set_profile(SetProfile(ANN, signature="new"), ANN)
     assert renamed == [(ANN, ProfileSummary("Gus", "u1", 0, "gus", "~g", "new"))]
