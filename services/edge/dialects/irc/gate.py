@@ -2,6 +2,7 @@
 this connection has for the chat."""
 
 from functools import lru_cache
+from sys import intern
 from typing import Final, NamedTuple
 
 from services.edge.canonical.frames import Outgoing
@@ -121,7 +122,7 @@ class MessageGate(PushGate):
         frames = _addressed_once(frames, name) if partner is None else addressed(frames, name)
         if session.has("server-time"):
             if partner is None:
-                self._open[message.chat] = name
+                self._open[message.chat] = intern(name)  # shared by all members, so it is in the CPU's cache
         elif (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
         if message.time < self._entered_ms and session.has("batch"):  # bots do not obey such a message
