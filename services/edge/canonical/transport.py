@@ -1,5 +1,4 @@
-"""The interface between the gateway and the edge behind it. The gateway handles WebSockets, with either of two
-libraries, and plain TCP.
+"""The interface between the gateway and the edge behind it. The gateway handles WebSockets and plain TCP.
 
 Every call is synchronous, runs on the event loop, and never blocks.
 """

@@ -86,14 +86,14 @@ class FakeCounters:
     """The counters of one edge, which works without Redis."""
 
     def __init__(self) -> None:
-        self._sums = Counter[str]()
+        self.sums = Counter[str]()
 
     async def add(self, name: str, number: int) -> int:
-        self._sums[name] += number
-        return self._sums[name]
+        self.sums[name] += number
+        return self.sums[name]
 
     async def set(self, name: str, number: int) -> None:
-        self._sums[name] = number
+        self.sums[name] = number
 
 
 class FakeClock:

@@ -22,6 +22,7 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Media
 from shared.settings import Settings
 from shared.settings.messages import MediaSettings
+from tests.unit.services.edge.http.conftest import FakeCounters
 from tests.unit.services.edge.media.test_service import PNG, content, error_code
 
 ALICE, BOB = AccountId(7), AccountId(8)
@@ -29,26 +30,12 @@ DAY_MS = 86_400_000
 CONTENT = bytes(range(150))
 
 
-class SharedCounters:
-    """The counters that all edges share, without Redis."""
-
-    def __init__(self) -> None:
-        self.sums = Counter[str]()
-
-    async def add(self, name: str, number: int) -> int:
-        self.sums[name] += number
-        return self.sums[name]
-
-    async def set(self, name: str, number: int) -> None:
-        self.sums[name] = number
-
-
 class UploadEdges:
     """Two edges with one store. Their clock is `ahead` milliseconds ahead of the real time."""
 
     def __init__(self, settings: Settings) -> None:
         self.ahead = 0
-        self.counters = SharedCounters()
+        self.counters = FakeCounters()
         self.disk = Disk()
         self.store: MediaStore = open_store(settings.media, self.disk)
         self.quota = MediaQuota(self.counters, settings.media)
