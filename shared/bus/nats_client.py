@@ -78,8 +78,11 @@ class NatsClient(Client):
     def write_pending(self) -> None:
         """Write published messages to the socket now. While the server does not read, the client keeps the messages and
         delays publishers (backpressure)."""
+        if not self._pending:
+            self._pending_data_size = 0  # nats-py writes a ping at once, but counts its bytes as pending
+            return
         writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
-        if writer is None or writer.is_closing() or not self.is_connected or not self._pending:
+        if writer is None or writer.is_closing() or not self.is_connected:
             return
         if not writer.transport.get_write_buffer_size():
             writer.writelines(self._pending)
