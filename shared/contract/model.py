@@ -5,7 +5,7 @@ Frequent types that cannot be part of a reference cycle are excluded from cyclic
 import re
 from collections.abc import Sequence
 from enum import Enum, IntEnum, StrEnum
-from typing import ClassVar
+from typing import Any
 
 import msgspec
 
@@ -133,10 +133,10 @@ class Confidential:
     """A struct with secrets or personal data. Its repr shows only the fields that are numbers or choices."""
 
     __slots__ = ()
-    __struct_fields__: ClassVar[tuple[str, ...]]
 
     def __repr__(self) -> str:
-        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        struct: Any = self
+        fields = msgspec.structs.asdict(struct)
         shown = [f"{name}={value}" for name, value in fields.items() if isinstance(value, int | Enum)]
         return f"{type(self).__name__}({', '.join([*shown, '***'])})"
 
