@@ -253,7 +253,7 @@ class Native(Dialect):
             case ChatModesChanged() | Invited() | ReadTimeMoved():  # only IRC shows these events and the following ones
                 return ()
             case _:
-                _only_irc: IrcEvent = event
+                _only_irc: IrcEvent = event  # the types are wrong here if another event has no case above
                 return ()
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
