@@ -2,8 +2,10 @@
 
 import base64
 import itertools
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -47,7 +49,10 @@ class Browser:
         self.complaints: list[str] = []
 
     def __enter__(self) -> "Browser":
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Debian starts the headless shell by a script, which passes no signals on, so signals go to the whole group.
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+        )
         try:
             connecting = connect(self._address(), max_size=None, compression=None, proxy=None)
             self._socket: ClientConnection = self._open.enter_context(connecting)
@@ -56,8 +61,7 @@ class Browser:
             for domain in ("Page", "Runtime", "Log"):
                 self._request(f"{domain}.enable")
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self._end(signal.SIGKILL)
             raise
         return self
 
@@ -65,7 +69,10 @@ class Browser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
-        self._process.terminate()
+        self._end(signal.SIGTERM)
+
+    def _end(self, by: signal.Signals) -> None:
+        os.killpg(self._process.pid, by)
         self._process.wait(_START_SECONDS)
 
     def open(self, url: str, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
