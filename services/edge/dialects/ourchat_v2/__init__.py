@@ -75,7 +75,7 @@ _MESSAGE: Final = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","
 _TEXT: Final = _MESSAGE.replace(b"%b", b'[{"type":0,"text":%b}]')
 
 
-def message_frame(message: Message, segments: tuple[Segment, ...], base_url: str, language: Language = "zh") -> bytes:
+def message_frame(message: Message, segments: tuple[Segment, ...], base_url: str, language: Language) -> bytes:
     text = only_text(segments)
     if text is not None:
         return _TEXT % (message.time, message.id, message.sender, message.chat, _encode(text))

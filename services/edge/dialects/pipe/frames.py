@@ -281,7 +281,7 @@ def done(command: str, language: Language = "zh") -> bytes:
     return _SUCCESSES[command][language].encode()
 
 
-def handled(command: str, accepted: bool, language: Language = "zh") -> bytes:
+def handled(command: str, accepted: bool, language: Language) -> bytes:
     return f"{command}_succ|{_DECISIONS[accepted][language]}".encode()
 
 
@@ -322,7 +322,7 @@ def _counted(head: str, numbers: Iterable[int]) -> bytes:
 # 3 群组管理
 
 
-def group_created(chat: ChatId, language: Language = "zh") -> bytes:
+def group_created(chat: ChatId, language: Language) -> bytes:
     return f"create_group_succ|{chat}|{_GROUP_CREATED[language]}".encode()
 
 
@@ -339,7 +339,7 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
     return f"group_request|{len(rows)}|{''.join(rows)}".encode()
 
 
-def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
+def pushed_message(shown: DisplayMessage, base_url: str, language: Language) -> bytes:
     """A message to an online client. A picture or file of a private chat has its own kind of frame, if it is served by
     plain HTTP."""
     match shown.segments:
