@@ -195,11 +195,12 @@ own_options = _options(
     ),
 )
 edges_option = default_option("--edges", 2, "Edges of the started system.", click.IntRange(1, 64))
-replicas_option = click.option(
-    "--replicas", type=click.IntRange(0, 64), default=0, show_default=True,
-    help="Replicas of the message service, on a PostgreSQL that is started unless database.url is set (0: one, on "
-    "SQLite).",
-)  # fmt: skip
+replicas_option = default_option(
+    "--replicas",
+    0,
+    "Replicas of the message service, on a PostgreSQL that is started unless database.url is set (0: one, on SQLite).",
+    click.IntRange(0, 64),
+)
 system_options = _options(
     click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
     click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),

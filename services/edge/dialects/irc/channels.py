@@ -280,8 +280,9 @@ def not_in(session: IrcSession, name: str) -> bytes:
     return session.numeric("442", word(name), last=_NOT_IN)
 
 
-def failing_in(session: IrcSession, answer: Answer, name: str, *words: str) -> Callable[[Failure], Lines]:
-    """A function that writes the error line for a failed request about a group."""
+def failing_in(session: IrcSession, answer: Answer, name: str, nick: str = "") -> Callable[[Failure], Lines]:
+    """A function that writes the error line for a failed request about a group or, with `nick`, about its member."""
+    words = [word(nick)] if nick else []
     return lambda failure: [failed_in(session, failure, answer, name, *words)]
 
 

@@ -12,7 +12,7 @@ from services.edge.dialects.irc.lines import word
 from services.edge.dialects.irc.messages import MESSAGES_UNDER_WAY, addressed, dated, lines, recipient_of
 from services.edge.dialects.irc.session import Answer, IrcSession
 from shared.contract.body import mention_mark
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import ChatId
 from shared.contract.model import Message
 
 _OLD_MS: Final = 60_000
@@ -114,7 +114,7 @@ class MessageGate(PushGate):
     def _finished(self, frames: tuple[Outgoing, ...], message: Message) -> Push:
         session = self._session
         known = session.partners.get(message.chat)  # the edge may not have known the members when it encoded the lines
-        partner = _partner(frames, message, session.account) if known is None else known
+        partner = session.partner_of(message, recipient_of(frames)) if known is None else known
         is_own_private = partner is not None and message.sender == session.account
         if is_own_private and known != session.account and not session.shows_own:
             return Push((), message)
@@ -128,12 +128,6 @@ class MessageGate(PushGate):
         if message.time < self._entered_ms and session.has("batch"):  # bots do not obey such a message
             frames = tuple(session.batch("chathistory", lines(frames), word(name)))
         return Push(frames, message)
-
-
-def _partner(frames: tuple[Outgoing, ...], message: Message, own: AccountId) -> AccountId | None:
-    """The other member of the private chat that the lines name by its recipient. None for a channel."""
-    recipient = recipient_of(frames)
-    return recipient if recipient is None or message.sender == own else message.sender
 
 
 def _size(frames: tuple[Outgoing, ...]) -> int:

@@ -408,8 +408,7 @@ def _batch(request: _ChatHistory, entries: Sequence[_Entry]) -> Lines:
 def lines_of(session: IrcSession, shown: DisplayMessage, style: MessageStyle, channel: str) -> tuple[bytes, ...]:
     """The lines of a message. `channel`: the name of its channel as the client has written it, or empty."""
     message = shown.message
-    partner = session.partners.get(message.chat)
-    if partner is None and shown.to is not None:
-        partner = shown.to if message.sender == session.account else message.sender
+    known = session.partners.get(message.chat)
+    partner = session.partner_of(message, shown.to) if known is None else known
     name = session.chat_name(message, partner, channel)
     return addressed(encode_message(shown, style), name)

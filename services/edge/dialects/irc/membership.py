@@ -167,7 +167,7 @@ def _end_membership(
         channel.shown, channel.hidden, channel.ended = False, True, True
         return [session.own("PART", channel.name, last=reason or None)]
 
-    failed = failing_in(session, answer, name, *([word(nick)] if nick else []))
+    failed = failing_in(session, answer, name, nick)
     session.request(EndMembership(chat, account, reason=reason[:_REASON_CHARACTERS]), answer, done, failed)
 
 

@@ -78,7 +78,7 @@ def _change(
 def _request(
     session: IrcSession, chat: ChatId, name: str, changes: list[ModeChange], answer: Answer, nick: str = ""
 ) -> Lines:
-    failed = failing_in(session, answer, name, *([word(nick)] if nick else []))
+    failed = failing_in(session, answer, name, nick)
     return session.request(ChangeModes(chat, changes), answer, lambda _: (), failed)
 
 

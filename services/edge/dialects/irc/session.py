@@ -321,6 +321,10 @@ class IrcSession:
             return channel or self.channel_name(message.chat)
         return self.user_for(partner).nick if message.sender == self.account else self.nick
 
+    def partner_of(self, message: Message, recipient: AccountId | None) -> AccountId | None:
+        """The other member of the private chat of a message to `recipient`, or None in a group."""
+        return recipient if recipient is None or message.sender == self.account else message.sender
+
     def find_channel(self, name: str) -> ChatId | None:
         """The chat with this channel name, if its number is in the name or the account has such a channel. The last
         chat of each name is remembered, because a search among many channels takes long."""

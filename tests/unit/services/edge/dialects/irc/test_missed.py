@@ -1,13 +1,10 @@
 """Tests which missed messages are pushed, and how a client recognises these."""
 
 import pytest
-from msgspec.structs import replace
 
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import MessageId, Nonce
-from shared.contract.model import Message
-from tests.unit.services.edge.dialects.driving import LONG_AFTER, UNIX_SECONDS
-from tests.unit.services.edge.dialects.irc.test_session import CHAT, OTHER, IrcConnection, _texts, joined, shown
+from tests.unit.services.edge.dialects.driving import UNIX_SECONDS
+from tests.unit.services.edge.dialects.irc.test_session import IrcConnection, _texts, joined, shown
 
 
 @pytest.mark.parametrize(
@@ -27,12 +24,9 @@ def test_missed_messages_are_pushed_only_to_clients_that_cannot_request_them(cap
 def test_only_messages_from_before_the_login_are_in_batches_of_history(capabilities: str, text: str) -> None:
     """Bots obey no command in such a batch."""
     connection = joined(capabilities)
-    gate, entered = connection.dialect.gate, UNIX_SECONDS * 1000
-    assert gate is not None
+    entered = UNIX_SECONDS * 1000
     for time, is_missed in ((entered - 1, True), (entered, False)):
-        message = Message(CHAT, 7, MessageId(107), OTHER, time, shown(7, text).message.body, Nonce(1))
-        one = replace(shown(7, text), message=message)
-        (push,) = gate.hold(message, connection.dialect.encode_message(one), LONG_AFTER)
+        (push,) = connection.hold(shown(7, text, time))
         lines = _texts(push.frames)
         if is_missed and "batch" in capabilities:
             name = lines[0].partition(" BATCH +")[2].partition(" ")[0]

@@ -101,10 +101,7 @@ def test_the_messages_between_the_times_are_played_once_and_in_order(request_: s
 
 def test_a_message_that_was_pushed_is_not_played_again() -> None:
     connection = playing()
-    gate, message = connection.dialect.gate, shown(8)
-    assert gate is not None
-    pushed = gate.hold(message.message, connection.dialect.encode_message(message), LONG_AFTER)
-    assert played(_texts(frames(pushed))) == ["5-8"]
+    assert played(_texts(frames(connection.hold(shown(8))))) == ["5-8"]
     assert played(connection.send(f"PRIVMSG *playback :PLAY #Fruit~5 {LAST}.005")) == ["5-6", "5-7"]
 
 

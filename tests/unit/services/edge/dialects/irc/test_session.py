@@ -16,7 +16,7 @@ from services.edge.canonical.replies import (
     PresenceShown,
     Reply,
 )
-from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, LocalReply, Request, ServerInfo
+from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, LocalReply, Push, Request, ServerInfo
 from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.registry import DIALECTS
 from services.message.domain import MAX_HISTORY_COUNT
@@ -74,6 +74,11 @@ class IrcConnection:
         requests = [request for push in pushes for request in push.requests]
         return [*_texts(frames(pushes)), *self.perform(requests)]
 
+    def hold(self, one: DisplayMessage) -> tuple[Push, ...]:
+        """Pushes a message that needs the checks of the gate."""
+        assert self.dialect.gate is not None
+        return self.dialect.gate.hold(one.message, self.dialect.encode_message(one), LONG_AFTER)
+
     def perform(self, actions: Sequence[Action]) -> list[str]:
         waiting, written = [*actions], list[str]()
         while waiting:
@@ -100,9 +105,10 @@ def _texts(out: Sequence[object]) -> list[str]:
     return [frame.decode() for frame in out if isinstance(frame, bytes)]
 
 
-def shown(index: int, text: str = "hi") -> DisplayMessage:
+def shown(index: int, text: str = "hi", time: int = 0) -> DisplayMessage:
     body = pack_segments((Text(text),))
-    message = Message(CHAT, index, MessageId(100 + index), OTHER, 1724400000000 + index, body, Nonce(1))
+    time = time or 1724400000000 + index
+    message = Message(CHAT, index, MessageId(100 + index), OTHER, time, body, Nonce(1))
     return to_display(message, None, ProfileSummary("Bob", "u34"))
 
 
@@ -391,9 +397,7 @@ def test_a_group_is_shown_though_nothing_is_known_of_it_now(code: ErrorCode, is_
     connection = IrcConnection(lambda _: Failure(code, "later"))
     lines = connection.push(ChatJoined(CHAT))
     assert (":n|12!u12@12.irc.dragoman.local JOIN #chat~5" in lines) is is_shown
-    gate, message = connection.dialect.gate, shown(7)
-    assert gate is not None
-    pushed = gate.hold(message.message, connection.dialect.encode_message(message), LONG_AFTER)
+    pushed = connection.hold(shown(7))
     assert _texts(frames(pushed)) == ([":Bob|34!u34@34.irc.dragoman.local PRIVMSG #chat~5 :hi"] if is_shown else [])
     if is_shown:
         connection.send("PART #chat~5")
