@@ -20,7 +20,7 @@ from local.process_group import ProcessGroup
 from shared import clock
 from tests.support import citus
 from tests.support.citus import CitusCluster
-from tests.support.commands import FORKING, command_server
+from tests.support.commands import COLLECT_AFTER, FORKING, command_server
 from tests.support.compiled_statements import share_compiled_statements
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.scratch import write_to_memory
@@ -72,6 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Excludes the collected tests from garbage collection, because these ten thousand objects stay until the end."""
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     gc.enable()
 
 
