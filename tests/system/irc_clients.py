@@ -228,8 +228,9 @@ class TlsDoor:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Makes short TLS records, because Limnoria reads 1,024 bytes of a record, and the rest only when more arrives."""
     try:
-        while data := await reader.read(65536):
+        while data := await reader.read(1024):
             writer.write(data)
             await writer.drain()
     except OSError:
