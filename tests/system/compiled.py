@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from deploy.compiled import build_packages, copy_sources
+from tests.support.cluster import UP
 from tests.support.commands import ROOT
 
 _WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
@@ -31,4 +32,6 @@ def compiled(directory: Path) -> Path:
 
 def from_(packages: Path) -> tuple[str, ...]:
     """Returns the command that starts the product from exactly this directory."""
+    if packages == ROOT:
+        return UP  # a fork, which takes a quarter of the CPU time
     return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "dragoman.main", "up")
