@@ -11,7 +11,7 @@ from services.edge.gateway.tls import ServerTls
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.gateway.raw import RawPeer
-from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 MESSAGE_BYTES = 2 * 1024 * 1024
 
@@ -47,11 +47,12 @@ async def start(endpoint: RecordingEndpoint) -> AsyncIterator[Start]:
         head_seconds: float = 10.0,
         limits: Mapping[str, Any] | None = None,
         tls: ServerTls | None = None,
+        app: Any = serve_hello,
         **settings: Any,
     ) -> Gateway:
         edge = EdgeSettings(**{"port": 0, **settings})
         sizes = LimitsSettings(**{"transport_frame_bytes": MESSAGE_BYTES, **(limits or {})})
-        gateway = Gateway(edge, sizes, endpoint, serve_hello, client_sockets(edge, sizes), tls, head_seconds)
+        gateway = Gateway(edge, sizes, endpoint, app, client_sockets(edge, sizes), tls, head_seconds)
         await gateway.start()
         gateways.append(gateway)
         return gateway
@@ -69,15 +70,19 @@ async def gateway(start: Start) -> Gateway:
 @pytest.fixture
 async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
     """A client on a plain TCP socket, after a valid handshake."""
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         yield peer
+
+
+@pytest.fixture
+async def client(peer: RawPeer, endpoint: RecordingEndpoint) -> RecordingClient:
+    """The edge's side of `peer`."""
+    return await endpoint.client()
 
 
 @pytest.fixture
 async def stalled_peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
     """A client like `peer`, but with a small buffer, and without reading."""
-    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port, receive_buffer=4096) as peer:
         peer.stop_reading()
         yield peer

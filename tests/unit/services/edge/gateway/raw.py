@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.sockets import reset_on_close
 from tests.support.waiting import WAIT_SECONDS
@@ -58,6 +58,13 @@ class RawPeer:
             raise
         name = None if tls is None else "localhost"
         return cls(*await asyncio.open_connection(sock=sock, limit=16 * 1024, ssl=tls, server_hostname=name))
+
+    @classmethod
+    async def open(cls, port: int, path: str = "/", *headers: str, **options: Any) -> Self:
+        """Returns a client after a valid handshake."""
+        peer = await cls.dial(port, **options)
+        await peer.upgrade(path, *headers)
+        return peer
 
     async def __aenter__(self) -> Self:
         return self

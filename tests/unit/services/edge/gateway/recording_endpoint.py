@@ -47,16 +47,29 @@ class RecordingClient:
 
     async def until(self, *events: Frame | str) -> None:
         """Waits until exactly these events have happened."""
+        await self._until(lambda: self.events == list(events))
+
+    async def until_closed(self) -> None:
+        await self._until(lambda: "closed" in self.events)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
-            while self.events != list(events):
+            while not condition():
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def until_closed(self) -> None:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while "closed" not in self.events:
-                self._changed.clear()
-                await self._changed.wait()
+    async def use_after_the_end(self) -> None:
+        """Calls all methods of the socket, which must do nothing any more."""
+        socket, events = self.socket, [*self.events]
+        socket.send((b"x",))
+        socket.ping()
+        socket.pause_reading()
+        socket.resume_reading()
+        socket.close(1000, "")
+        socket.abort()
+        assert (socket.unsent(), socket.unacknowledged()) == (0, None)
+        await asyncio.sleep(0.03)
+        assert self.events == events
 
 
 class RecordingEndpoint:

@@ -1,44 +1,37 @@
 """Tests which bytes the peer has certainly received when a connection ends."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked
-from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 LARGE = b"x" * 200_000
 PAGE = ("Origin: http://chat.test:8080",)
 
 
-async def wait_for(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def test_bytes_read_by_the_peer_are_acknowledged(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
-    client.socket.send((b"hello",))
-    assert await peer.frame() == (TEXT, b"hello")
-    await wait_for(lambda: client.socket.unacknowledged() == 0)
-    peer.send(closing(1000))
-    await client.until("peer_closing", "closed")
-    assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
-
-
-async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
-    peer: RawPeer, endpoint: RecordingEndpoint
+@pytest.mark.parametrize("end", [lambda peer: peer.send(closing(1000)), RawPeer.end_writing])
+@pytest.mark.parametrize(("proxies", "unacknowledged"), [([], 0), (["127.0.0.0/8"], None)])
+async def test_bytes_that_the_peer_has_read_are_acknowledged_unless_it_is_a_proxy(
+    start: Start,
+    endpoint: RecordingEndpoint,
+    end: Callable[[RawPeer], None],
+    proxies: list[str],
+    unacknowledged: int | None,
 ) -> None:
-    client = await endpoint.client()
-    client.socket.send((b"hello",))
-    assert await peer.frame() == (TEXT, b"hello")
-    peer.end_writing()
-    await client.until("peer_closing", "closed")
-    assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
+    """The client may close without having read the bytes that a proxy still holds."""
+    gateway = await start(trusted_proxies=proxies)
+    async with await RawPeer.open(gateway.port) as peer:
+        client = await endpoint.client()
+        client.socket.send((b"hello",))
+        assert await peer.frame() == (TEXT, b"hello")
+        await until(lambda: client.socket.unacknowledged() == unacknowledged)
+        end(peer)
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at == {"peer_closing": unacknowledged, "closed": None}
 
 
 @pytest.mark.parametrize(
@@ -60,8 +53,7 @@ async def test_whether_a_page_has_closed_by_itself(
     After the server's close frame, another code means that the peer had sent its frame before the server's arrived.
     """
     gateway = await start()
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade("/", *headers)
+    async with await RawPeer.open(gateway.port, "/", *headers) as peer:
         client = await endpoint.client()
         assert not client.socket.closed_by_page
         if ours:
@@ -74,55 +66,28 @@ async def test_whether_a_page_has_closed_by_itself(
         assert client.socket.closed_by_page == expected
 
 
-@pytest.mark.parametrize("orderly", [False, True])
-async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
-    start: Start, endpoint: RecordingEndpoint, orderly: bool
-) -> None:
-    """The client closes without having read the bytes that the proxy still holds."""
-    gateway = await start(trusted_proxies=["127.0.0.0/8"])
-    async with await RawPeer.dial(gateway.port) as proxy:
-        await proxy.upgrade()
-        client = await endpoint.client()
-        client.socket.send((b"hello",))
-        assert await proxy.frame() == (TEXT, b"hello")
-        if orderly:
-            proxy.send(closing(1000))
-        else:
-            proxy.end_writing()
-        await client.until("peer_closing", "closed")
-        assert client.unacknowledged_at == {"peer_closing": None, "closed": None}
-
-
-@pytest.mark.parametrize(("code", "unacknowledged"), [(1012, 0), (1000, None)])
+@pytest.mark.parametrize(("code", "unacknowledged"), [(1012, 0), (1000, None), (0, None)])
 async def test_the_reply_to_our_close_frame_comes_after_everything_before_it(
-    start: Start, endpoint: RecordingEndpoint, code: int, unacknowledged: int | None
+    start: Start,
+    endpoint: RecordingEndpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    unacknowledged: int | None,
 ) -> None:
-    """The reply to a close frame repeats its code.
+    """The reply to a close frame repeats its code, or does not come (0).
 
     Another code means that the client closed by itself, before the server's frame arrived.
     """
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60 if code else 1)
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
-    async with await RawPeer.dial(gateway.port) as proxy:
-        await proxy.upgrade()
+    async with await RawPeer.open(gateway.port) as proxy:
         client = await endpoint.client()
         client.socket.send((b"hello",))
         client.socket.close(1012, "")
-        proxy.send(closing(code))
+        if code:
+            proxy.send(closing(code))
         await client.until("peer_closing", "closed")
         assert client.unacknowledged_at["peer_closing"] == unacknowledged
-
-
-async def test_bytes_acknowledged_by_a_proxy_are_unknown_when_the_close_frame_is_not_answered(
-    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 1)
-    gateway = await start(trusted_proxies=["127.0.0.0/8"])
-    async with await RawPeer.dial(gateway.port) as proxy:
-        await proxy.upgrade()
-        client = await endpoint.client()
-        client.socket.close(1012, "")
-        await client.until("peer_closing", "closed")
-        assert client.unacknowledged_at["peer_closing"] is None
 
 
 async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
@@ -160,15 +125,14 @@ async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
     assert late > 0
 
 
-async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, client: RecordingClient) -> None:
     """The peer's kernel had acknowledged bytes that the peer never read. A reset follows the close frame."""
-    client = await endpoint.client()
     client.socket.pause_reading()
     client.socket.send((b"unread",))
-    await wait_for(lambda: client.socket.unacknowledged() == 0)
+    await until(lambda: client.socket.unacknowledged() == 0)
     peer.send(closing(1000))
     peer.reset()
-    await wait_for(lambda: client.socket.unacknowledged() is None)
+    await until(lambda: client.socket.unacknowledged() is None)
     client.socket.resume_reading()
     await client.until_closed()
     assert set(client.unacknowledged_at.values()) == {None}

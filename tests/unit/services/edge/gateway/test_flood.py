@@ -74,9 +74,7 @@ def test_bytes_beyond_two_seconds_of_the_rate_cost_a_pause() -> None:
 @pytest.mark.parametrize("flood", [masked(PING), masked(PONG, b"x"), masked(CONTINUATION, b"", final=False)])
 async def test_a_flood_closes_its_connection_alone(start: Start, endpoint: RecordingEndpoint, flood: bytes) -> None:
     gateway = await start(limits={"control_frames_burst": 50})
-    async with await RawPeer.dial(gateway.port) as bystander, await RawPeer.dial(gateway.port) as peer:
-        await bystander.upgrade()
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as bystander, await RawPeer.open(gateway.port) as peer:
         peer.send(masked(TEXT, b"x" * 200, final=False), flood * 200)
         while (answer := await peer.frame())[0] == PONG:
             pass
@@ -88,8 +86,7 @@ async def test_a_flood_closes_its_connection_alone(start: Start, endpoint: Recor
 async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: RecordingEndpoint) -> None:
     """All bytes arrive, but not faster than the rate permits."""
     gateway = await start(limits={"received_bytes_per_second": 200_000})
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         client = await endpoint.client()
         started = asyncio.get_running_loop().time()
         texts = [digit * 100_000 for digit in (b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i", b"j")]
@@ -101,8 +98,7 @@ async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: Recordi
 async def test_a_client_that_reads_again_does_not_end_the_pause(start: Start, endpoint: RecordingEndpoint) -> None:
     """The client's queue has space again, so it asks to continue reading. But the pause for its rate still lasts."""
     gateway = await start(limits={"received_bytes_per_second": 1_000})
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         client = await endpoint.client()
         connection: Any = client.socket
         peer.send(masked(TEXT, b"a" * 100_000))
@@ -167,8 +163,7 @@ async def test_messages_that_follow_each_other_may_last(
     """There is always an incomplete message, but no message is incomplete for longer than permitted."""
     monkeypatch.setattr("services.edge.gateway.transport._MESSAGE_SECONDS", 0.1)
     gateway = await start()
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         frame = masked(TEXT, b"x" * 100)
         peer.send(frame[:50])
         for _ in range(20):
@@ -180,8 +175,7 @@ async def test_messages_that_follow_each_other_may_last(
 
 async def flood(port: int, address: str) -> None:
     """Sends a flood until the server has closed the connection because of it."""
-    async with await RawPeer.dial(port) as peer:
-        await peer.upgrade("/", f"X-Forwarded-For: {address}")
+    async with await RawPeer.open(port, "/", f"X-Forwarded-For: {address}") as peer:
         peer.send(masked(PONG) * 200)
         assert (await peer.closed_with())[0] == 1008
 
@@ -201,8 +195,7 @@ async def test_connections_closed_for_floods_leave_their_address_fewer_new_ones(
 
 async def answer_to_ping(port: int, address: str) -> int:
     """Returns the opcode of the answer."""
-    async with await RawPeer.dial(port) as peer:
-        await peer.upgrade("/", f"X-Forwarded-For: {address}")
+    async with await RawPeer.open(port, "/", f"X-Forwarded-For: {address}") as peer:
         peer.send(masked(PING, b"x"))
         return (await peer.frame())[0]
 
@@ -224,8 +217,7 @@ async def test_a_flood_is_not_parsed_beyond_its_violation(
     parsed = parsed_bytes(monkeypatch)
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     gateway = await start(limits={"control_frames_burst": 50})
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         for _ in range(5):
             peer.send(masked(PONG) * 20_000)
         assert (await peer.closed_with())[0] == 1008
@@ -253,8 +245,7 @@ async def test_nothing_is_parsed_after_a_client_is_closed_for_its_requests(
     parsed = parsed_bytes(monkeypatch)
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     gateway = await start()
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         client = await endpoint.client()
         client.socket.count_as_flood()
         client.socket.close(1008, "too many requests")

@@ -45,8 +45,7 @@ async def test_beyond_the_budget_the_next_sender_is_closed(
 ) -> None:
     """An earlier sender completes its message, and then there is space again."""
     gateway = await start(limits=LIMITS)
-    async with await RawPeer.dial(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
-        await first.upgrade()
+    async with await RawPeer.open(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
         client = await endpoint.client()
         await second.upgrade()
         first.send(begun)
@@ -59,8 +58,7 @@ async def test_beyond_the_budget_the_next_sender_is_closed(
         assert (code, payload[:2]) == (CLOSE, TRY_LATER.to_bytes(2, "big"))
         first.send(rest)
         await client.until(LARGE)
-    async with await RawPeer.dial(gateway.port) as third:
-        await third.upgrade()
+    async with await RawPeer.open(gateway.port) as third:
         client = await endpoint.client(2)
         third.send(masked(TEXT, LARGE))
         await client.until(LARGE)

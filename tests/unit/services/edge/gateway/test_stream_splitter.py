@@ -75,11 +75,6 @@ def test_any_bytes_are_split_the_same_in_any_packets(packets: list[bytes], cuts:
     assert broken or whole.remainder() == split_up.remainder()
 
 
-def test_joined_values_and_split_characters() -> None:
-    text = '{"a":"你"}'.encode()
-    assert frames(text + text + text[:7], text[7:9], text[9:])[0] == [text] * 3
-
-
 @pytest.mark.parametrize(
     "value",
     [b'{"a":"}"}', b'["]\\"]"]', b'{"a":"\\\\"}', b'{"\\u007b":[{}]}', b'{"a":abc}', b'{"a" 1,,}', b'{"a":"\xff\xc3"}'],

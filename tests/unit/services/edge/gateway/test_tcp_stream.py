@@ -4,6 +4,7 @@ import asyncio
 import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,17 +20,30 @@ LARGE = b'"' + b"x" * 200_000 + b'"'
 ENDED = ("input_ended", "peer_closing", "closed")
 
 
+async def serve(start: Start, **options: Any) -> int:
+    """Starts a gateway with a port for plain TCP, and returns this port."""
+    port = free_port()
+    await start(tcp_port=port, **options)
+    return port
+
+
 @pytest.fixture
 async def port(start: Start) -> int:
-    port = free_port()
-    await start(tcp_port=port)
-    return port
+    return await serve(start)
 
 
 @pytest.fixture
 async def peer(port: int) -> AsyncIterator[RawPeer]:
     async with await RawPeer.dial(port) as peer:
         yield peer
+
+
+async def greeted(peer: RawPeer, endpoint: RecordingEndpoint) -> RecordingClient:
+    """Sends a first message, and returns the edge's side of the connection."""
+    client = await endpoint.client()
+    peer.send(b"{}")
+    await client.until(b"{}")
+    return client
 
 
 def close_after_input(client: RecordingClient) -> None:
@@ -47,34 +61,13 @@ async def dropped(peer: RawPeer) -> None:
         assert await peer.rest() == b""
 
 
-# Messages
-
-
 async def test_the_handshake_of_plain_tcp(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
     hello = (await endpoint.client()).handshake
     assert (hello.path, hello.address, hello.binary) == ("/", "127.0.0.1", False)
     assert hello.host.startswith("127.0.0.1:")
 
 
-async def test_values_are_messages_in_any_packets(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
-    value = '{"text":"你好"}'.encode()
-    peer.send(value + value + b"\n" + value[:12])
-    await client.until(value, value)
-    peer.send(value[12:] + b"{}")
-    await client.until(value, value, value, b"{}")
-
-
-async def test_lines_are_messages(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
-    peer.send("\nlogin|a|b\r\n{你".encode())
-    await client.until(b"login|a|b\r")
-    peer.send(b"\n\n")
-    await client.until(b"login|a|b\r", "{你".encode())
-
-
-async def test_each_message_out_is_a_line(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_each_message_out_is_a_line(peer: RawPeer, client: RecordingClient) -> None:
     peer.send(b"hello|\n")
     await client.until(b"hello|")
     client.socket.send((b"one\ntwo", b"three"))
@@ -83,8 +76,7 @@ async def test_each_message_out_is_a_line(peer: RawPeer, endpoint: RecordingEndp
     assert client.socket.sent_bytes == len(b"one two\nthree\nfour\n")
 
 
-async def test_each_message_out_has_the_client_s_line_ending(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_each_message_out_has_the_client_s_line_ending(peer: RawPeer, client: RecordingClient) -> None:
     client.line_ending = b"\r\n"
     peer.send(b"PING :x\r\n")
     await client.until(b"PING :x\r")
@@ -94,12 +86,9 @@ async def test_each_message_out_has_the_client_s_line_ending(peer: RawPeer, endp
 
 
 async def test_messages_out_are_paced(start: Start, endpoint: RecordingEndpoint) -> None:
-    port = free_port()
-    await start(tcp_port=port, tcp_pacing_ms=60)
+    port = await serve(start, tcp_pacing_ms=60)
     async with await RawPeer.dial(port) as peer:
-        client = await endpoint.client()
-        peer.send(b"{}")
-        await client.until(b"{}")
+        client = await greeted(peer, endpoint)
         texts = [b'{"number":%d}' % number for number in range(4)]
         client.socket.send(tuple(texts))
         assert client.socket.delays_pongs()
@@ -116,12 +105,8 @@ async def test_messages_out_are_paced(start: Start, endpoint: RecordingEndpoint)
         assert await peer.some() == b""
 
 
-# Malformed data
-
-
 @pytest.mark.parametrize("garbage", [b"}}}}", b"{]", b"\xff\xd8\xff\xe0" * 50_000, b'{"' + b"x" * (MESSAGE_BYTES + 9)])
-async def test_garbage_is_the_last_message(peer: RawPeer, endpoint: RecordingEndpoint, garbage: bytes) -> None:
-    client = await endpoint.client()
+async def test_garbage_is_the_last_message(peer: RawPeer, client: RecordingClient, garbage: bytes) -> None:
     client.on_end = lambda: client.socket.send((b'{"error":1}',))
     peer.send(b"{}", garbage, b'{"unheard":1}')
     await until(lambda: "input_ended" in client.events)
@@ -134,8 +119,7 @@ async def test_garbage_is_the_last_message(peer: RawPeer, endpoint: RecordingEnd
     assert len(client.events[1]) <= MESSAGE_BYTES
 
 
-async def test_a_failing_client_ends_its_input(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_a_failing_client_ends_its_input(peer: RawPeer, client: RecordingClient) -> None:
 
     def fail(frame: Frame) -> None:
         raise ZeroDivisionError
@@ -146,9 +130,6 @@ async def test_a_failing_client_ends_its_input(peer: RawPeer, endpoint: Recordin
         peer.send(b"{}")
         assert await peer.rest() == b""
     assert [entry["event"] for entry in logs] == ["client failed"]
-
-
-# Pauses
 
 
 async def test_before_the_login_the_beginning_of_a_large_message_remains(
@@ -167,8 +148,7 @@ async def test_before_the_login_the_beginning_of_a_large_message_remains(
     assert following == b'{"b": 1}'
 
 
-async def test_a_pause_holds_back_received_data_and_the_end(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_a_pause_holds_back_received_data_and_the_end(peer: RawPeer, client: RecordingClient) -> None:
     close_after_input(client)
     numbers = [b"%06d" % number for number in range(20_000)]
     client.on_frame = lambda frame: client.socket.pause_reading() if len(client.events) == 10 else None
@@ -181,11 +161,7 @@ async def test_a_pause_holds_back_received_data_and_the_end(peer: RawPeer, endpo
     await client.until(b"[]", *numbers, *ENDED)
 
 
-# The end
-
-
-async def test_a_client_that_ends_its_side_is_still_answered(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_a_client_that_ends_its_side_is_still_answered(peer: RawPeer, client: RecordingClient) -> None:
     peer.send(b'{"say":1}{"say":2')
     peer.end_writing()
     await client.until(b'{"say":1}', b'{"say":2', "input_ended")
@@ -198,8 +174,7 @@ async def test_a_client_that_ends_its_side_is_still_answered(peer: RawPeer, endp
     assert client.unacknowledged_at["peer_closing"] == 0
 
 
-async def test_the_server_closes(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_the_server_closes(peer: RawPeer, client: RecordingClient) -> None:
     peer.send(b"{}")
     await client.until(b"{}")
     client.socket.send((LARGE, LARGE))
@@ -214,11 +189,8 @@ async def test_the_server_closes(peer: RawPeer, endpoint: RecordingEndpoint) -> 
     assert client.unacknowledged_at == {"peer_closing": len(b"too late\n"), "closed": None}
 
 
-async def test_closing_ends_a_pause(
-    peer: RawPeer, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_closing_ends_a_pause(peer: RawPeer, client: RecordingClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
-    client = await endpoint.client()
     client.socket.pause_reading()
     peer.send(b"unheard|\n")
     client.socket.close(1012, "restart")
@@ -228,10 +200,9 @@ async def test_closing_ends_a_pause(
 
 
 async def test_a_peer_that_does_not_end_its_side_is_dropped(
-    peer: RawPeer, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+    peer: RawPeer, client: RecordingClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 2)
-    client = await endpoint.client()
     client.socket.close(1000, "")
     assert await peer.rest() == b""
     await client.until("peer_closing", "closed")
@@ -243,9 +214,7 @@ async def test_a_peer_that_does_not_read_is_dropped_soon(
     """The number of bytes that have arrived is known."""
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
     async with await RawPeer.dial(port, receive_buffer=4096) as peer:
-        client = await endpoint.client()
-        peer.send(b"{}")
-        await client.until(b"{}")
+        client = await greeted(peer, endpoint)
         peer.stop_reading()
         client.socket.send((LARGE,) * 20)
         await asyncio.sleep(0.05)
@@ -256,54 +225,25 @@ async def test_a_peer_that_does_not_read_is_dropped_soon(
         assert 0 < client.socket.sent_bytes - waiting < client.socket.sent_bytes
 
 
-async def test_a_slow_peer_that_reads_receives_everything(port: int, endpoint: RecordingEndpoint) -> None:
-    async with await RawPeer.dial(port, receive_buffer=4096) as peer:
-        client = await endpoint.client()
-        peer.send(b"{}")
-        await client.until(b"{}")
-        peer.stop_reading()
-        client.socket.send((LARGE,) * 5)
-        client.socket.close(1013, "too slow")
-        peer.start_reading()
-        assert await peer.rest() == (LARGE + b"\n") * 5
-
-
-async def test_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_a_reset(peer: RawPeer, client: RecordingClient) -> None:
     peer.reset()
     await client.until("closed")
     assert client.unacknowledged_at == {"closed": None}
 
 
-async def test_calls_after_the_end_do_nothing(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_calls_after_the_end_do_nothing(peer: RawPeer, client: RecordingClient) -> None:
     close_after_input(client)
     peer.send(b"{}")
     peer.end_writing()
     await client.until(b"{}", *ENDED)
-    socket = client.socket
-    socket.send((b"x",))
-    socket.ping()
-    socket.pause_reading()
-    socket.resume_reading()
-    socket.close(1000, "")
-    socket.abort()
-    assert socket.unsent() == 0
-    assert socket.unacknowledged() is None
-    await asyncio.sleep(0.03)
-    assert client.events == [b"{}", *ENDED]
-
-
-# Pongs
+    await client.use_after_the_end()
 
 
 async def test_a_pong_follows_when_everything_before_the_ping_has_arrived(
     port: int, endpoint: RecordingEndpoint
 ) -> None:
     async with await RawPeer.dial(port, receive_buffer=4096) as peer:
-        client = await endpoint.client()
-        peer.send(b"{}")
-        await client.until(b"{}")
+        client = await greeted(peer, endpoint)
         client.socket.ping()
         assert client.events == [b"{}"]
         await client.until(b"{}", "pong")
@@ -320,12 +260,9 @@ async def test_a_pong_follows_when_everything_before_the_ping_has_arrived(
 
 
 async def test_messages_delayed_by_pacing_have_not_arrived(start: Start, endpoint: RecordingEndpoint) -> None:
-    port = free_port()
-    await start(tcp_port=port, tcp_pacing_ms=100)
+    port = await serve(start, tcp_pacing_ms=100)
     async with await RawPeer.dial(port) as peer:
-        client = await endpoint.client()
-        peer.send(b"{}")
-        await client.until(b"{}")
+        client = await greeted(peer, endpoint)
         client.socket.send((b"1", b"2"))
         client.socket.ping()
         assert await line(peer) == b"1\n"
@@ -335,20 +272,15 @@ async def test_messages_delayed_by_pacing_have_not_arrived(start: Start, endpoin
 
 
 async def test_an_idle_connection_has_no_task_and_is_probed_by_the_kernel(
-    peer: RawPeer, endpoint: RecordingEndpoint
+    peer: RawPeer, client: RecordingClient
 ) -> None:
-    client = await endpoint.client()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     served = client.socket._transport.get_extra_info("socket")  # type: ignore[attr-defined]
     assert served.getsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE) == 1
 
 
-# Limits and proxies
-
-
 async def test_connections_over_the_limit_are_dropped(start: Start, endpoint: RecordingEndpoint) -> None:
-    port = free_port()
-    await start(tcp_port=port, max_connections=1)
+    port = await serve(start, max_connections=1)
     async with await RawPeer.dial(port), await RawPeer.dial(port) as second:
         await endpoint.client()
         await dropped(second)
@@ -356,8 +288,7 @@ async def test_connections_over_the_limit_are_dropped(start: Start, endpoint: Re
 
 
 async def test_a_trusted_proxy_names_its_client(start: Start, endpoint: RecordingEndpoint) -> None:
-    port = free_port()
-    await start(tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    port = await serve(start, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as peer:
         peer.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 ")
         await asyncio.sleep(0.02)
@@ -372,8 +303,7 @@ async def test_a_trusted_proxy_names_its_client(start: Start, endpoint: Recordin
 
 
 async def test_a_trusted_proxy_without_a_header_is_dropped(start: Start, endpoint: RecordingEndpoint) -> None:
-    port = free_port()
-    await start(head_seconds=0.1, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    port = await serve(start, head_seconds=0.1, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as speaking, await RawPeer.dial(port) as silent:
         speaking.send(b'{"code":12}')
         for peer in (speaking, silent):
@@ -390,8 +320,7 @@ async def test_a_silent_trusted_proxy_is_dropped_at_the_end(start: Start) -> Non
         await dropped(peer)
 
 
-async def test_an_untrusted_client_cannot_name_an_address(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_an_untrusted_client_cannot_name_an_address(peer: RawPeer, client: RecordingClient) -> None:
     peer.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n")
     await client.until(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r")
     assert client.handshake.address == "127.0.0.1"

@@ -4,7 +4,6 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,16 @@ from local.ports import free_port
 from services.cli import certificates
 from services.cli.certificates import ensure_authority
 from services.edge.canonical.frames import Frame
-from services.edge.gateway import Gateway, socket_options
-from services.edge.gateway.open_sockets import client_sockets
+from services.edge.gateway import socket_options
 from services.edge.gateway.tls import ServerTls
 from services.edge.metrics import EdgeMetrics
 from shared.errors import StartupError
 from shared.settings.edge import EdgeSettings, IrcSettings
-from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.gateway.test_server import FIRST, SECOND
 
 WATCH_SECONDS = 0.02
 LARGE = b'"' + b"x" * 1_000_000 + b'"'
@@ -85,8 +83,7 @@ async def tls(issued: Issued, registry: CollectorRegistry) -> AsyncIterator[Serv
 
 async def test_a_web_socket_over_tls(start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued) -> None:
     gateway = await start(tls=tls)
-    async with await RawPeer.dial(gateway.port, tls=issued.trusted) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port, tls=issued.trusted) as peer:
         client = await endpoint.client()
         assert client.handshake.secure
         assert client.handshake.address == "127.0.0.1"
@@ -106,19 +103,13 @@ async def serve_scheme(
 
 @pytest.mark.parametrize("encrypted", [True, False])
 async def test_an_http_request_knows_whether_it_is_encrypted(
-    endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued, encrypted: bool
+    start: Start, tls: ServerTls, issued: Issued, encrypted: bool
 ) -> None:
     """The addresses of uploaded files begin with http or https, according to this."""
-    edge, limits = EdgeSettings(port=0), LimitsSettings()
-    sockets = client_sockets(edge, limits)
-    gateway = Gateway(edge, limits, endpoint, serve_scheme, sockets, tls if encrypted else None)
-    await gateway.start()
-    try:
-        async with await RawPeer.dial(gateway.port, tls=issued.trusted if encrypted else None) as peer:
-            peer.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert (b"https" in await peer.rest()) is encrypted
-    finally:
-        await gateway.close()
+    gateway = await start(app=serve_scheme, tls=tls if encrypted else None)
+    async with await RawPeer.dial(gateway.port, tls=issued.trusted if encrypted else None) as peer:
+        peer.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (b"https" in await peer.rest()) is encrypted
 
 
 async def test_plain_tcp_over_tls(start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued) -> None:
@@ -181,14 +172,13 @@ async def test_a_tls_handshake_has_a_deadline(start: Start, tls: ServerTls) -> N
 
 async def test_one_address_leaves_tls_handshakes_to_others(start: Start, tls: ServerTls, issued: Issued) -> None:
     gateway = await start(tls=tls, max_connections=4, trusted_proxies=["127.0.0.0/8"])
-    first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
     async with await RawPeer.dial(gateway.port) as silent:
-        silent.send(first)
+        silent.send(FIRST)
         await until(lambda: any(gateway._tls_handshakes))
         async with await RawPeer.dial(gateway.port) as rejected, await RawPeer.dial(gateway.port) as other:
-            rejected.send(first)
+            rejected.send(FIRST)
             assert await rejected.rest() == b""
-            other.send(second)
+            other.send(SECOND)
             await until(lambda: len(list(gateway._tls_handshakes)) == 2)
 
 
@@ -208,8 +198,7 @@ async def test_a_paused_client_loses_nothing(
     start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
 ) -> None:
     gateway = await start(tls=tls)
-    async with await RawPeer.dial(gateway.port, tls=issued.trusted) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port, tls=issued.trusted) as peer:
         client = await endpoint.client()
         loop, socket = asyncio.get_running_loop(), client.socket
 
@@ -228,51 +217,37 @@ async def test_unread_bytes_are_unacknowledged(
     start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
 ) -> None:
     gateway = await start(tls=tls)
-    async with await RawPeer.dial(gateway.port, receive_buffer=8192, tls=issued.trusted) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port, receive_buffer=8192, tls=issued.trusted) as peer:
         peer.stop_reading()
         socket = (await endpoint.client()).socket
         for _ in range(8):
             socket.send((b"z" * 500_000,))
-        async with asyncio.timeout(WAIT_SECONDS):
-            while (socket.unacknowledged() or 0) < 3_000_000:
-                await asyncio.sleep(0.01)
+        await until(lambda: (socket.unacknowledged() or 0) >= 3_000_000)
         peer.start_reading()
         for _ in range(8):
             await peer.frame()
-        async with asyncio.timeout(WAIT_SECONDS):
-            while socket.unacknowledged() != 0:
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def fresh(port: int, issued: Issued) -> AsyncIterator[RawPeer]:
-    async with await RawPeer.dial(port, tls=issued.trusted) as peer:
-        yield peer
+        await until(lambda: socket.unacknowledged() == 0)
 
 
 async def test_a_replaced_certificate_is_served_and_open_connections_stay(
     start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
 ) -> None:
     gateway, before = await start(tls=tls), issued.certificate
-    async with fresh(gateway.port, issued) as old:
-        await old.upgrade()
+    async with await RawPeer.open(gateway.port, tls=issued.trusted) as old:
         client = await endpoint.client()
         assert old.certificate == before
         with capture_logs() as logs:
             wrong = issued.key.read_bytes()[:100]
             os.truncate(issued.key, 100)
-            async with asyncio.timeout(WAIT_SECONDS):
-                while not any(line["log_level"] == "error" for line in logs):
-                    await asyncio.sleep(WATCH_SECONDS)
+            await until(lambda: any(line["log_level"] == "error" for line in logs))
         assert wrong.decode() not in str(logs)
-        async with fresh(gateway.port, issued) as meanwhile:
+        async with await RawPeer.dial(gateway.port, tls=issued.trusted) as meanwhile:
             assert meanwhile.certificate == before
         issued.renew()
         assert issued.certificate != before
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                async with fresh(gateway.port, issued) as new:
+                async with await RawPeer.dial(gateway.port, tls=issued.trusted) as new:
                     if new.certificate == issued.certificate:
                         break
                 await asyncio.sleep(WATCH_SECONDS)

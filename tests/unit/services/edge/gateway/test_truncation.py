@@ -56,8 +56,7 @@ async def test_before_the_login_the_beginning_of_a_large_message_is_reported(
 ) -> None:
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     large = "中".encode() * 200_000
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         client = await endpoint.client()
         peer.send(masked(TEXT, large), masked(BINARY, large), masked(TEXT, large[:600], final=False))
         peer.send(masked(CONTINUATION, large[600:]), masked(TEXT, b"small"))
@@ -94,8 +93,7 @@ async def test_a_message_beyond_the_transport_s_limit_still_closes(
     gateway: Gateway, endpoint: RecordingEndpoint, fragmented: bool
 ) -> None:
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
-    async with await RawPeer.dial(gateway.port) as peer:
-        await peer.upgrade()
+    async with await RawPeer.open(gateway.port) as peer:
         if fragmented:
             peer.send(masked(TEXT, b"", final=False), masked(CONTINUATION, b"x" * 1_000_000, final=False) * 3)
         else:

@@ -22,7 +22,7 @@ from shared.settings.limits import LimitsSettings
 from tests.support.sockets import reset_on_close
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import TEXT, RawPeer
-from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 PADDING = b"x" * 50_000
 
@@ -79,8 +79,7 @@ async def test_sockets_are_written_once_at_the_end_of_the_tick_and_never_too_man
     assert not batch.framed_cache
 
 
-async def test_a_write_to_a_connection_that_was_reset_ends_it(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    client = await endpoint.client()
+async def test_a_write_to_a_connection_that_was_reset_ends_it(peer: RawPeer, client: RecordingClient) -> None:
     client.socket.send((b"first",))
     assert await peer.frame() == (TEXT, b"first")
     peer.reset()

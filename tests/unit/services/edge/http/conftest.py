@@ -35,7 +35,7 @@ from shared.contract.model import Media
 from shared.contract.push import StopMails
 from shared.settings import Settings
 from shared.tokens import BadToken, Claims
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 from tests.unit.services.edge.http.http_client import HttpReply, fetch
@@ -131,6 +131,7 @@ class FakeLinks:
 
 @dataclass
 class HttpSite:
+    app: HttpApp
     gateway: Gateway
     endpoint: RecordingEndpoint
     operations: HttpOperations
@@ -160,8 +161,38 @@ class HttpSite:
         """The number of temporary files."""
         return len(list((self.directory / "spool").iterdir()))
 
+    async def until_temporary_files(self, count: int) -> None:
+        await until(lambda: self.temporary_files() == count)
+
     def temporary_bytes(self) -> int:
         return sum(path.stat().st_size for path in (self.directory / "spool").iterdir())
+
+
+def make_site(settings: Settings, links: LinkPages, **options: Any) -> HttpSite:
+    """Returns a site that has not started yet. The options are those of HttpApp."""
+    directory, registry, disk = Path(settings.media.directory), CollectorRegistry(), Disk()
+    tokens, hooks, endpoint, clock = FakeTokens(), FakeWebhooks(), RecordingEndpoint(), FakeClock()
+    metrics, store, quota = (
+        EdgeMetrics(registry),
+        DirectoryStore(directory, disk),
+        MediaQuota(FakeCounters(), settings.media),
+    )
+    media, access = MediaService(store, settings, metrics, disk, quota), UploadAccess(tokens.check, settings)
+    resumable = ResumableUploads(store, media, settings, metrics, quota, clock.now)
+    sockets = client_sockets(settings.edge, settings.limits)
+    operations = HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets)
+    uploads = HttpUploads(media, resumable, access)
+    app = HttpApp(
+        links,
+        MediaInterface(
+            Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
+        ),
+        ProgramInterface(operations, HttpWebhooks(hooks.post, settings.limits)),
+        HttpPolicy(settings),
+        **options,
+    )
+    gateway = Gateway(settings.edge, settings.limits, endpoint, app, sockets, head_seconds=HEAD_SECONDS)
+    return HttpSite(app, gateway, endpoint, operations, media, tokens, hooks, directory, registry, clock)
 
 
 @pytest.fixture
@@ -182,28 +213,10 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
     edge = {"port": 0, **sections.get("edge", {})}
     files = {"directory": tmp_path, "timeout_seconds": 5, **sections.get("media", {})}
-    settings = Settings(media=files, limits=limits, edge=edge)
-    registry, tokens, disk, endpoint = CollectorRegistry(), FakeTokens(), Disk(), RecordingEndpoint()
-    counters, clock = FakeCounters(), FakeClock()
-    metrics, store, quota = EdgeMetrics(registry), DirectoryStore(tmp_path, disk), MediaQuota(counters, settings.media)
-    media = MediaService(store, settings, metrics, disk, quota)
-    await media.prepare()
-    access = UploadAccess(tokens.check, settings)
-    resumable = ResumableUploads(store, media, settings, metrics, quota, clock.now)
-    sockets = client_sockets(settings.edge, settings.limits)
-    operations = HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets)
-    uploads = HttpUploads(media, resumable, access)
-    app = HttpApp(
-        LinkPages(FakeLinks("wrong")),  # type: ignore[arg-type]
-        MediaInterface(
-            Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
-        ),
-        ProgramInterface(operations, HttpWebhooks((hooks := FakeWebhooks()).post, settings.limits)),
-        HttpPolicy(settings),
-        stall_seconds=stall_seconds,
-    )
-    gateway = Gateway(settings.edge, settings.limits, endpoint, app, sockets, head_seconds=HEAD_SECONDS)
-    await gateway.start()
-    yield HttpSite(gateway, endpoint, operations, media, tokens, hooks, tmp_path, registry, clock)
-    await gateway.close()
-    await media.close()
+    links: Any = FakeLinks("wrong")
+    site = make_site(Settings(media=files, limits=limits, edge=edge), LinkPages(links), stall_seconds=stall_seconds)
+    await site.media.prepare()
+    await site.gateway.start()
+    yield site
+    await site.gateway.close()
+    await site.media.close()

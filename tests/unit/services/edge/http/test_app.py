@@ -1,69 +1,35 @@
-import asyncio
 import base64
-import http.client
 import json
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, LinkPages, MediaInterface, ProgramInterface, VerificationResult
-from services.edge.http.downloads import Downloads
-from services.edge.http.file_host import FileHost
+from services.edge.http import HttpApp, LinkPages, VerificationResult
 from services.edge.http.first_page import FirstPage
-from services.edge.http.operations import HttpOperations
-from services.edge.http.policy import HttpPolicy
-from services.edge.http.resumable_uploads import HttpResumableUploads
-from services.edge.http.uploads import HttpUploads, UploadAccess
 from services.edge.http.web_files import CLIENT
-from services.edge.http.webhooks import HttpWebhooks
 from services.edge.identicons import avatar_hash, avatar_path
-from services.edge.media import MediaService
-from services.edge.media.directory import DirectoryStore
-from services.edge.media.disk import Disk
-from services.edge.media.quota import MediaQuota
-from services.edge.media.resumable import ResumableUploads
-from services.edge.metrics import EdgeMetrics
 from shared.setting_types import Language
 from shared.settings import Settings
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
-from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
-from tests.unit.services.edge.http.conftest import FakeCounters, FakeLinks, FakeWebhooks
+from tests.unit.services.edge.http.conftest import FakeLinks, make_site
 from tests.unit.services.edge.http.http_client import HttpReply
+
+LINK = "/verify/ticket.code"
 
 
 def app(
     links: FakeLinks, first_page: FirstPage | None = None, confirm_button: bool = False, language: Language = "zh"
 ) -> HttpApp:
     """An application that has no files."""
-    settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
-    store, metrics = DirectoryStore(Path("/nowhere"), disk), EdgeMetrics(CollectorRegistry())
-    media, access = MediaService(store, settings, metrics, disk), UploadAccess(check, settings)
-    resumable = ResumableUploads(store, media, settings, metrics, MediaQuota(FakeCounters(), settings.media))
-    sockets = client_sockets(settings.edge, settings.limits)
-    operations = HttpOperations(RecordingEndpoint(), (), check, settings, sockets)
-    uploads = HttpUploads(media, resumable, access)
-    return HttpApp(
-        LinkPages(links, confirm_button, language),  # type: ignore[arg-type]
-        MediaInterface(
-            Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
-        ),
-        ProgramInterface(operations, HttpWebhooks(FakeWebhooks().post, settings.limits)),
-        HttpPolicy(settings),
-        first_page,
-    )
-
-
-async def check(_token: str) -> Claims:
-    raise BadToken("no token is valid")
+    pages = LinkPages(links, confirm_button, language)  # type: ignore[arg-type]
+    return make_site(Settings(media={"directory": "/nowhere"}), pages, first_page=first_page).app
 
 
 def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
@@ -73,7 +39,9 @@ def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict
     }  # fmt: skip
 
 
-async def get(path: str, method: str = "GET", links: FakeLinks | None = None, **headers: str) -> HttpReply:
+async def get(
+    path: str, method: str = "GET", links: FakeLinks | None = None, site: HttpApp | None = None, **headers: str
+) -> HttpReply:
     sent: list[Mapping[str, Any]] = []
 
     async def send(message: Mapping[str, Any]) -> None:
@@ -83,10 +51,9 @@ async def get(path: str, method: str = "GET", links: FakeLinks | None = None, **
         return {"type": "http.disconnect"}
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    await app(links or FakeLinks("passed"))(scope_of(method, path, named), receive, send)
-    start, body = sent
-    fields = {name.decode(): value.decode() for name, value in start["headers"]}
-    return HttpReply(start["status"], fields, body["body"])
+    await (site or app(links or FakeLinks("passed")))(scope_of(method, path, named), receive, send)
+    fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return HttpReply(sent[0]["status"], fields, b"".join(part["body"] for part in sent[1:]))
 
 
 @pytest.mark.parametrize("path", [avatar_path("account", 1), avatar_path("chat", 2**53 - 1)])
@@ -235,89 +202,41 @@ def gateway_of(site: HttpApp, edge: EdgeSettings) -> Gateway:
     return Gateway(edge, limits, RecordingEndpoint(), site, client_sockets(edge, limits))
 
 
-async def test_http_is_served_on_the_port_of_the_websockets() -> None:
-    gateway = gateway_of(app(FakeLinks("wrong")), EdgeSettings(port=0))
-    await gateway.start()
-
-    def browse() -> list[tuple[int, int]]:
-        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)
-        seen, tag = [], ""
-        for method, path in (("GET", "/avatar/chat/1.png"), ("HEAD", "/avatar/chat/1.png"), ("GET", "/verify/a.b")):
-            connection.request(method, path)
-            response = connection.getresponse()
-            seen.append((response.status, len(response.read())))
-            tag = response.headers["etag"] or tag
-        connection.request("GET", "/avatar/chat/1.png", headers={"If-None-Match": tag})
-        response = connection.getresponse()
-        seen.append((response.status, len(response.read())))
-        connection.close()
-        return seen
-
-    try:
-        (first, *rest) = await asyncio.to_thread(browse)
-    finally:
-        await gateway.close()
-    assert first[0] == 200
-    assert first[1] > 1000
-    assert [rest[0], rest[1][0], rest[2]] == [(200, 0), 403, (304, 0)]
-
-
-async def reply_of(application: HttpApp, method: str) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Requests a verification link with this method. Returns the status, the headers and the body of the response."""
-    sent: list[Mapping[str, Any]] = []
-
-    async def send(message: Mapping[str, Any]) -> None:
-        sent.append(message)
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
-
-    await application(scope_of(method, "/verify/ticket.code", []), receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(part["body"] for part in sent[1:])
-
-
 async def test_with_a_button_only_its_post_verifies() -> None:
     links = FakeLinks("passed")
-    application = app(links, confirm_button=True)
+    site = app(links, confirm_button=True)
     for method in ("GET", "HEAD"):
-        status, headers, body = await reply_of(application, method)
-        assert (status, b'<form method="post"><button>' in body) == (200, True)
-        assert b"form-action 'self'" in headers[b"content-security-policy"]
-        assert b"from 192.0.2.1&lt;b&gt;, with ourchat-v2, at 2027-01-15 08:00 UTC" in body
+        page = await get(LINK, method, site=site)
+        assert (page.status, b'<form method="post"><button>' in page.body) == (200, True)
+        assert "form-action 'self'" in page.headers["content-security-policy"]
+        assert b"from 192.0.2.1&lt;b&gt;, with ourchat-v2, at 2027-01-15 08:00 UTC" in page.body
     assert links.opened == []
-    assert (await reply_of(application, "PUT"))[0] == 405
-    status, headers, body = await reply_of(application, "POST")
-    assert (status, links.opened) == (200, [("ticket", "code")])
-    assert b"form-action 'none'" in headers[b"content-security-policy"]
+    assert (await get(LINK, "PUT", site=site)).status == 405
+    page = await get(LINK, "POST", site=site)
+    assert (page.status, links.opened) == (200, [("ticket", "code")])
+    assert "form-action 'none'" in page.headers["content-security-policy"]
 
 
 async def test_without_the_name_of_the_device_there_is_no_button_but_for_a_wrong_link() -> None:
-    assert (await reply_of(app(FakeLinks(None), confirm_button=True), "GET"))[0] == 503
-    status, _, body = await reply_of(app(FakeLinks("wrong"), confirm_button=True), "GET")
-    assert (status, b"<form" in body, b"from" in body) == (200, True, False)
+    assert (await get(LINK, site=app(FakeLinks(None), confirm_button=True))).status == 503
+    page = await get(LINK, site=app(FakeLinks("wrong"), confirm_button=True))
+    assert (page.status, b"<form" in page.body, b"from" in page.body) == (200, True, False)
 
 
 async def test_a_page_is_chinese_with_an_english_sentence_or_english() -> None:
     titles: dict[Language, str] = {"zh": "验证成功", "en": "Verified"}
     for language, title in titles.items():
-        _, _, body = await reply_of(app(FakeLinks("passed"), language=language), "GET")
-        assert body.decode() == (
+        page = await get(LINK, site=app(FakeLinks("passed"), language=language))
+        assert page.body.decode() == (
             f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width"><title>{title}</title></head><body><h1>{title}</h1>'
             '<p lang="en">Your e-mail address is verified. You can go back to your chat client.</p></body></html>\n'
         )
-        _, _, body = await reply_of(app(FakeLinks("passed"), confirm_button=True, language=language), "GET")
-        assert ("验证" in body.decode()) is (language == "zh")
+        page = await get(LINK, site=app(FakeLinks("passed"), confirm_button=True, language=language))
+        assert ("验证" in page.body.decode()) is (language == "zh")
     results: list[VerificationResult | None] = [None, "wrong", "expired"]
     for result in results:
-        _, _, body = await reply_of(app(FakeLinks(result), language="en"), "GET")
-        assert body.isascii()
-
-
-async def test_without_a_button_a_post_is_not_allowed() -> None:
-    links = FakeLinks("passed")
-    assert (await reply_of(app(links), "POST"))[0] == 405
-    assert links.opened == []
+        assert (await get(LINK, site=app(FakeLinks(result), language="en"))).body.isascii()
 
 
 async def test_a_mail_program_unsubscribes_with_one_click_and_a_look_at_the_link_changes_nothing() -> None:

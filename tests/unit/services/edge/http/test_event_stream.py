@@ -10,12 +10,12 @@ from services.edge.canonical.positions import HEAD_CHARACTERS, Place, pack, unpa
 from services.edge.http import operation_connection
 from services.edge.http.event_stream import EventPositions, Wait, wait_of
 from shared.contract.ids import ChatId
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
 from tests.unit.services.edge.http.conftest import HttpSite
 from tests.unit.services.edge.http.http_client import head_of, request
-from tests.unit.services.edge.http.test_operations import JSON, EchoServer, post, server
+from tests.unit.services.edge.http.test_operations import JSON, EchoServer, open_stream, post, server
 
 __all__ = ["server"]
 
@@ -43,15 +43,10 @@ def syncs(client: RecordingClient) -> list[dict[str, Any]]:
     return [frame for frame in frames if frame["op"] == "sync"]
 
 
-async def open_stream(peer: RawPeer, path: str = EVENTS, **headers: str) -> int:
-    peer.send(request("GET", path, b"", Authorization="Bearer token-1", **headers))
-    return (await head_of(peer)).status
-
-
 async def test_a_new_stream_begins_with_its_position_alone(site: HttpSite, server: EchoServer) -> None:
     server.replies["sync"] = sync_reply([{"chat": 5, "head": 120, "rev": 7}]), b'{"ev":"synced"}'
     async with await RawPeer.dial(site.port) as peer:
-        assert await open_stream(peer) == 200
+        assert (await open_stream(peer)).status == 200
         client = site.endpoint.clients[0]
         assert ("have" in syncs(client)[0], syncs(client)[0]["timeline"]) == (False, 0)
         await peer.until(b"id: ")
@@ -79,7 +74,7 @@ async def test_a_stream_is_resumed(site: HttpSite, server: EchoServer, way: str)
         else:
             by_header = way == "header"
             headers, path = ({"Last_Event_ID": str(known)}, EVENTS) if by_header else ({}, f"{EVENTS}?have={known}")
-            assert await open_stream(peer, path, **headers) == 200
+            assert (await open_stream(peer, path, **headers)).status == 200
         found = blocks(await peer.until(b'{"ev":"synced"}\n\n'))
         sync = syncs(site.endpoint.clients[0])[0]
     assert (sync["have"], sync["timeline"]) == (str(known), 100)
@@ -94,7 +89,7 @@ async def test_a_position_that_is_too_long_for_a_head_is_an_event(site: HttpSite
     chats = [{"chat": chat, "head": 1, "rev": 0, "state": 2**32 - 1} for chat in range(1, 401)]
     server.replies["sync"] = sync_reply(chats), b'{"ev":"synced"}'
     async with await RawPeer.dial(site.port) as peer:
-        assert await open_stream(peer) == 200
+        assert (await open_stream(peer)).status == 200
         (positions, event), *_ = blocks(await peer.until(b"}\n\n"))
     assert (positions, event["ev"], len(event["have"]) > HEAD_CHARACTERS) == (None, "cursor", True)
     assert unpack(event["have"]) == ("e", {chat["chat"]: Place(1, 0, 2**32 - 1) for chat in chats})
@@ -102,21 +97,12 @@ async def test_a_position_that_is_too_long_for_a_head_is_an_event(site: HttpSite
 
 async def test_a_reader_of_a_restored_server_gets_all_pages(site: HttpSite, server: EchoServer) -> None:
     """After a restore, the first page of a complete sync replaces the requested page."""
-    replies = [
+    server.replies["sync"] = [
         (sync_reply([{"chat": 5, "head": 1, "rev": 0}], reset=True, before=[1, 5]), b'{"ev":"synced","n":1}'),
         (sync_reply([{"chat": 6, "head": 3, "rev": 0}]), b'{"ev":"synced","n":2}'),
     ]
-
-    def answer(client: RecordingClient) -> None:
-        def receive(frame: object) -> None:
-            assert isinstance(frame, bytes)
-            client.socket.send(replies.pop(0) if json.loads(frame)["op"] == "sync" else (b'{"re":0}',))
-
-        client.on_frame = receive
-
-    site.endpoint.on_connected = answer
     async with await RawPeer.dial(site.port) as peer:
-        assert await open_stream(peer, Last_Event_ID=pack("previous", {ChatId(5): Place(9, 0)})) == 200
+        assert (await open_stream(peer, Last_Event_ID=pack("previous", {ChatId(5): Place(9, 0)}))).status == 200
         found = blocks(await peer.until(b'"n":2}\n\n'))
     assert ["have" in sync for sync in syncs(site.endpoint.clients[0])] == [True, False]
     assert found[-1][0] is not None
@@ -124,25 +110,13 @@ async def test_a_reader_of_a_restored_server_gets_all_pages(site: HttpSite, serv
 
 
 async def test_all_pages_come_before_what_is_pushed(site: HttpSite, server: EchoServer) -> None:
-    replies = [
-        (sync_reply([{"chat": 5, "head": 121, "rev": 0}], before=[1, 5]), b'{"ev":"synced","n":1}'),
-        (sync_reply([{"chat": 6, "head": 3, "rev": 0}]), b'{"ev":"synced","n":2}'),
+    pushed = b'{"ev":"message","chat":6,"index":3}', b'{"ev":"message","chat":6,"index":4}'
+    server.replies["sync"] = [
+        (*pushed, sync_reply([{"chat": 5, "head": 121, "rev": 0}], before=[1, 5]), b'{"ev":"synced","n":1}'),
+        (*pushed, sync_reply([{"chat": 6, "head": 3, "rev": 0}]), b'{"ev":"synced","n":2}'),
     ]
-
-    def answer(client: RecordingClient) -> None:
-        def receive(frame: object) -> None:
-            assert isinstance(frame, bytes)
-            if json.loads(frame)["op"] == "sync":
-                client.socket.send((b'{"ev":"message","chat":6,"index":3}', b'{"ev":"message","chat":6,"index":4}'))
-                client.socket.send(replies.pop(0))
-            else:
-                client.socket.send((b'{"re":0}',))
-
-        client.on_frame = receive
-
-    site.endpoint.on_connected = answer
     async with await RawPeer.dial(site.port) as peer:
-        assert await open_stream(peer, Last_Event_ID=str(EventPositions("e"))) == 200
+        assert (await open_stream(peer, Last_Event_ID=str(EventPositions("e")))).status == 200
         found = blocks(await peer.until(b'"index":4}\n\n'))
     assert [event["ev"] for _, event in found] == ["resumed", "synced", "resumed", "synced", "message"]
     first, second = syncs(site.endpoint.clients[0])
@@ -156,9 +130,6 @@ async def test_what_cannot_be_resumed_is_an_error(site: HttpSite, server: EchoSe
     server.replies["sync"] = (b'{"re":0,"error":{"code":"unavailable","text":"later"}}',)
     assert (await site.fetch("GET", EVENTS, Authorization="Bearer token-1")).status == 503
     await site.endpoint.clients[0].until_closed()
-
-
-# POST sync with wait_ms
 
 
 @pytest.mark.parametrize(
@@ -247,17 +218,13 @@ async def test_a_client_that_goes_waits_no_longer(site: HttpSite, server: EchoSe
         await waiting_client(site)
         peer.reset()
     connection, _ = site.operations._logins["token-1"]
-    async with asyncio.timeout(WAIT_SECONDS):
-        while connection._polls:
-            await asyncio.sleep(0.01)
+    await until(lambda: not connection._polls)
     assert len(syncs(site.endpoint.clients[0])) == 1
 
 
 async def waiting_client(site: HttpSite) -> RecordingClient:
     """Waits until a `sync` of `token-1` waits. Returns the client of its connection."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not ("token-1" in site.operations._logins and site.operations._logins["token-1"][0]._polls):
-            await asyncio.sleep(0.01)
+    await until(lambda: "token-1" in site.operations._logins and site.operations._logins["token-1"][0]._polls)
     return site.endpoint.clients[0]
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,14 +13,11 @@ from tests.unit.services.edge.http.test_operations import EchoServer
 PATH = "/media/filehost"
 PNG = avatar_png("account", 7)
 
+pytestmark = pytest.mark.parametrize("sections", [{"edge": {"allowed_origins": ["https://irc.example"]}}])
+
 
 def basic(text: str) -> str:
     return f"Basic {base64.b64encode(text.encode()).decode()}"
-
-
-@pytest.fixture
-def sections() -> dict[str, Any]:
-    return {"edge": {"allowed_origins": ["https://irc.example"]}}
 
 
 @pytest.fixture

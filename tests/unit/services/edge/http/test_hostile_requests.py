@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
 
 import pytest
 
@@ -24,14 +23,8 @@ MOST_BYTES = 256 * 1024
 """The most bytes from a peer that the server and both kernels may accept before the server disconnects the peer."""
 
 
-@pytest.fixture
-def sections() -> dict[str, Any]:
-    return {"edge": {"trusted_proxies": ["127.0.0.0/8"]}, "limits": {"rates": True}}
-
-
-@pytest.fixture
-def stall_seconds() -> float:
-    return 0.5
+SETTINGS = {"edge": {"trusted_proxies": ["127.0.0.0/8"]}, "limits": {"rates": True}}
+pytestmark = pytest.mark.parametrize(("sections", "stall_seconds"), [(SETTINGS, 0.5)])
 
 
 def trailing(method: str, path: str, trailer: str, body: bytes = b"x", **headers: str) -> bytes:

@@ -27,18 +27,19 @@ NOTHING_NEW = b'{"re":0,"epoch":"e","reset":false,"chats":[],"gone":[],"away":[]
 class EchoServer:
     """Replies to the frames of all connections.
 
-    The reply is the name of the operation, unless `replies` contains another one.
+    The reply is the name of the operation, unless `replies` contains another one, or a list of replies to use up.
     """
 
     def __init__(self, site: HttpSite) -> None:
-        self.replies: dict[str, tuple[bytes, ...]] = {"sync": NOTHING_NEW}
+        self.replies: dict[str, tuple[bytes, ...] | list[tuple[bytes, ...]]] = {"sync": NOTHING_NEW}
         site.endpoint.on_connected = self._connected
 
     def _connected(self, client: RecordingClient) -> None:
         def answer(frame: Frame) -> None:
             assert isinstance(frame, bytes)
             name = json.loads(frame)["op"]
-            client.socket.send(self.replies.get(name, (b'{"re":0,"name":"%b"}' % name.encode(),)))
+            reply = self.replies.get(name, (b'{"re":0,"name":"%b"}' % name.encode(),))
+            client.socket.send(reply.pop(0) if isinstance(reply, list) else reply)
 
         client.on_frame = answer
         client.on_end = lambda: client.socket.close(1000, "all is answered")
@@ -53,6 +54,11 @@ async def post(site: HttpSite, operation: str, body: Any = None, token: str = "t
     content = b"" if body is None else json.dumps(body).encode()
     named = {"Content_Type": JSON} | ({"Authorization": f"Bearer {token}"} if token else {}) | headers
     return await site.fetch("POST", f"/api/v1/{operation}", content, **named)
+
+
+async def open_stream(peer: RawPeer, path: str = "/api/v1/events", **headers: str) -> HttpReply:
+    peer.send(request("GET", path, b"", Authorization="Bearer token-1", **headers))
+    return await head_of(peer)
 
 
 async def test_a_reply_is_the_body(site: HttpSite, server: EchoServer) -> None:
@@ -194,8 +200,7 @@ async def test_bad_requests(
 
 async def test_events_are_a_stream_until_the_connection_ends(site: HttpSite, server: EchoServer) -> None:
     async with await RawPeer.dial(site.port) as peer:
-        peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
-        head = await head_of(peer)
+        head = await open_stream(peer)
         assert (head.status, head.headers["content-type"]) == (200, "text/event-stream")
         client = site.endpoint.clients[0]
         client.socket.send((b'{"ev":"message","index":1}', b'{"ev":"typing"}'))
@@ -208,8 +213,7 @@ async def test_events_are_a_stream_until_the_connection_ends(site: HttpSite, ser
 
 async def test_unread_events_count_until_they_are_written(site: HttpSite, server: EchoServer) -> None:
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
-        peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
-        await head_of(peer)
+        await open_stream(peer)
         client, event = site.endpoint.clients[0], b'{"ev":"message","chat":1,"index":%d,"text":"%b"}'
         peer.stop_reading()
         indexes = count(1)
@@ -225,8 +229,7 @@ async def test_a_silent_stream_has_comments(
 ) -> None:
     monkeypatch.setattr(event_stream, "_SILENCE_SECONDS", 0.01)
     async with await RawPeer.dial(site.port) as peer:
-        peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
-        await head_of(peer)
+        await open_stream(peer)
         await peer.until(b":\n\n")
         peer.reset()
     await site.endpoint.clients[0].until_closed()
@@ -252,7 +255,6 @@ async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
         assert (error["code"], error["text"]) == ("invalid", "the request needs the method POST")
 
 
-@pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -260,9 +262,10 @@ async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
         "..", "../v1/fly", "send%0A",
     ],
 )  # fmt: skip
-async def test_an_unknown_operation_is_an_error_as_on_a_connection(site: HttpSite, method: str, name: str) -> None:
-    """This holds for any token, content type and body."""
-    for body, headers in ((b"", {}), (b"{}", {"Content_Type": JSON, "Authorization": "Bearer wrong"}), (b"[", {})):
+async def test_an_unknown_operation_is_an_error_as_on_a_connection(site: HttpSite, name: str) -> None:
+    """This holds for any method, token, content type and body."""
+    wrong: dict[str, str] = {"Content_Type": JSON, "Authorization": "Bearer wrong"}
+    for method, body, headers in (("POST", b"", {}), ("GET", b"", {}), ("PUT", b"{}", wrong), ("POST", b"[", {})):
         reply = await site.fetch(method, f"/api/v1/{name}", body, **headers)
         assert (reply.status, reply.headers["content-type"]) == (404, JSON)
         error = json.loads(reply.body)["error"]

@@ -5,7 +5,6 @@ import json
 import resource
 from base64 import b64encode
 from hashlib import sha1, sha256
-from typing import Any
 
 import pytest
 
@@ -13,12 +12,13 @@ from services.edge.identicons import avatar_png
 from services.edge.media.resumable import PART_BYTES
 from services.edge.media.store import UPLOAD_KINDS
 from shared.contract.bots import TokenScope
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.http.conftest import LIMIT, HttpSite
 from tests.unit.services.edge.http.http_client import HttpReply, head_of, request
 
 PNG = avatar_png("account", 7)
+RATES = {"limits": {"rates": True, "requests_per_second": 0.001, "requests_burst": 3}}
 SIDE = int.from_bytes(PNG[16:20], "big")
 HALF = len(PNG) // 2
 NAME = "filename " + b64encode("猫.png".encode()).decode()
@@ -82,12 +82,6 @@ async def until_offset(site: HttpSite, path: str, expected: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until_temporary_files(site: HttpSite, count: int) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while site.temporary_files() != count:
-            await asyncio.sleep(0.01)
-
-
 def stored_uploads(site: HttpSite) -> int:
     return sum(path.is_file() for kind in UPLOAD_KINDS for path in (site.directory / kind).rglob("*"))
 
@@ -120,7 +114,7 @@ async def test_a_file_in_two_requests(site: HttpSite) -> None:
     )
     assert "upload-expires" not in last.headers
     assert (await site.fetch("GET", f"/media/{stored['id']}")).body == PNG
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
 
 
 async def test_an_upload_under_a_nonce_is_created_once(site: HttpSite) -> None:
@@ -177,12 +171,10 @@ async def test_a_creation_that_fails_during_its_body_leaves_nothing(site: HttpSi
     async with await RawPeer.dial(site.port) as peer:
         named = headers_of(Upload_Length="10", Content_Type=OCTETS, Content_Length="10")
         peer.send(request("POST", "/media/uploads", b"", **named), b"12345")
-        await until_temporary_files(site, 1)
+        await site.until_temporary_files(1)
         assert stored_uploads(site) == 1
         peer.reset()
-        async with asyncio.timeout(WAIT_SECONDS):
-            while stored_uploads(site):
-                await asyncio.sleep(0.01)
+        await until(lambda: not stored_uploads(site))
 
 
 async def test_a_body_in_chunks(site: HttpSite) -> None:
@@ -209,9 +201,6 @@ async def test_options_list_the_extensions(site: HttpSite, path: str) -> None:
     assert reply.headers["tus-max-size"] == str(LIMIT)
     assert reply.headers["tus-checksum-algorithm"] == "sha1,sha256"
     assert not any(name.startswith("access-control") for name in reply.headers)
-
-
-# Statuses
 
 
 @pytest.mark.parametrize("version", ["", "0.2.2", "1.0.0, 1.0.0"])
@@ -264,6 +253,7 @@ async def test_the_type_of_the_body(site: HttpSite) -> None:
     path = await created(site, 10)
     for reply in (
         await patch(site, path, 0, b"12345", Content_Type="application/octet-stream"),
+        await patch(site, path, 0, b"12345", Content_Encoding="gzip"),
         await create(site, 10, b"12345"),
     ):
         assert error_code(reply, 415) == "invalid"
@@ -297,7 +287,7 @@ async def test_a_checksum(site: HttpSite, algorithm: str) -> None:
     assert await offset(site, path) == 0
     assert error_code(await patch(site, path, 0, PNG[:HALF], Upload_Checksum="crc32 AAAAAA=="), 400) == "invalid"
     assert (await patch(site, path, 0, PNG[:HALF], Upload_Checksum=checksum)).headers["upload-offset"] == str(HALF)
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
 
 
 async def test_an_unknown_or_foreign_upload(site: HttpSite) -> None:
@@ -335,9 +325,6 @@ async def test_the_file_of_a_terminated_upload_stays(site: HttpSite) -> None:
     assert ((await head(site, path)).status, (await site.fetch("GET", media)).body) == (404, PNG)
 
 
-# Accounts
-
-
 async def test_a_valid_token_is_required(site: HttpSite) -> None:
     path = await created(site, 10)
     for method, place in (("POST", "/media/uploads"), ("PATCH", path), ("DELETE", path)):
@@ -354,27 +341,15 @@ async def test_a_bot_needs_the_scope_send(site: HttpSite) -> None:
         assert (await patch(site, path, 0, b"12345")).status == status
 
 
-async def test_a_token_revoked_during_a_request_finishes_nothing(site: HttpSite) -> None:
-    path = await created(site, 10)
-    async with await RawPeer.dial(site.port) as peer:
-        peer.send(patch_head(path, 10), b"12345")
-        await until_temporary_files(site, 1)
-        site.tokens.revoked.add("token-1")
-        peer.send(b"67890")
-        assert (await head_of(peer)).status == 401
-    await until_temporary_files(site, 0)
-    assert list((site.directory / "blobs").iterdir()) == []
-
-
 async def test_a_token_revoked_during_a_request_stores_nothing_at_a_disconnect(site: HttpSite) -> None:
     path = await created(site, 10)
     async with await RawPeer.dial(site.port) as peer:
         named = headers_of(Upload_Offset="0", Content_Type=OCTETS, Transfer_Encoding="chunked")
         peer.send(request("PATCH", path, b"", **named), b"a\r\n1234567890\r\n")
-        await until_temporary_files(site, 1)
+        await site.until_temporary_files(1)
         site.tokens.revoked.add("token-1")
         peer.reset()
-        await until_temporary_files(site, 0)
+        await site.until_temporary_files(0)
     site.tokens.revoked.clear()
     assert await offset(site, path) == 0
     assert list((site.directory / "blobs").iterdir()) == []
@@ -387,48 +362,35 @@ async def test_an_account_sends_at_most_four_files_at_once(site: HttpSite) -> No
     try:
         for peer, path in zip(peers, paths, strict=True):
             peer.send(patch_head(path, 10), b"12345")
-        await until_temporary_files(site, 4)
+        await site.until_temporary_files(4)
         assert error_code(await create(site, 10), 429) == "rate_limited"
-        assert (await site.post(PNG)).status == 429
+        rejected = await site.post(PNG)
+        assert (rejected.status, rejected.headers["retry-after"]) == (429, "1")
+        assert (await site.post(PNG, token="token-2")).status == 201
+        peers[0].send(b"67890")
+        assert (await head_of(peers[0])).status == 204
+        assert (await site.post(PNG)).status == 201
     finally:
         for peer in peers:
             peer.reset()
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
 
 
-async def test_an_account_has_a_limited_number_of_unfinished_uploads(site: HttpSite) -> None:
-    paths = [await created(site, 10) for _ in range(10)]
-    assert error_code(await create(site, 10), 403) == "limit"
-    assert (await patch(site, paths[0], 0, b"1234567890")).status == 204
-    assert (await create(site, 10)).status == 201
+@pytest.mark.parametrize("sections", [RATES])
+async def test_an_address_is_rate_limited(site: HttpSite) -> None:
+    assert [(await create(site, 10)).status for _ in range(3)] == [201] * 3
+    assert error_code(await create(site, 10), 429) == "rate_limited"
+    assert error_code(await site.fetch("OPTIONS", "/media/uploads"), 429) == "rate_limited"
 
 
-class TestRatesOfParts:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {"limits": {"rates": True, "requests_per_second": 0.001, "requests_burst": 3}}
-
-    async def test_an_address_is_rate_limited(self, site: HttpSite) -> None:
-        assert [(await create(site, 10)).status for _ in range(3)] == [201] * 3
-        assert error_code(await create(site, 10), 429) == "rate_limited"
-        assert error_code(await site.fetch("OPTIONS", "/media/uploads"), 429) == "rate_limited"
-
-
-class TestQuotaOfParts:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {"media": {"account_bytes_per_day": 10}}
-
-    async def test_an_upload_fits_into_the_account_s_quota(self, site: HttpSite) -> None:
-        assert error_code(await create(site, 11), 403) == "limit"
-        path = await created(site, 10)
-        assert error_code(await create(site, 1), 403) == "limit"
-        assert (await patch(site, path, 0, b"12345")).status == 204
-        assert (await patch(site, path, 5, b"67890")).status == 204
-        assert (await site.post(b"1")).status == 403
-
-
-# Disconnects and failures
+@pytest.mark.parametrize("sections", [{"media": {"account_bytes_per_day": 10}}])
+async def test_an_upload_fits_into_the_account_s_quota(site: HttpSite) -> None:
+    assert error_code(await create(site, 11), 403) == "limit"
+    path = await created(site, 10)
+    assert error_code(await create(site, 1), 403) == "limit"
+    assert (await patch(site, path, 0, b"12345")).status == 204
+    assert (await patch(site, path, 5, b"67890")).status == 204
+    assert (await site.post(b"1")).status == 403
 
 
 async def test_a_disconnect_keeps_what_has_arrived(site: HttpSite) -> None:
@@ -436,7 +398,7 @@ async def test_a_disconnect_keeps_what_has_arrived(site: HttpSite) -> None:
     for leave in (RawPeer.reset, RawPeer.end_writing):
         async with await RawPeer.dial(site.port) as peer:
             peer.send(patch_head(path, len(PNG) - start, start), PNG[start : start + 100])
-            await until_temporary_files(site, 1)
+            await site.until_temporary_files(1)
             leave(peer)
             start += 100
             await until_offset(site, path, start)
@@ -448,9 +410,9 @@ async def test_a_disconnect_with_a_checksum_keeps_nothing(site: HttpSite) -> Non
     path = await created(site, 10)
     async with await RawPeer.dial(site.port) as peer:
         peer.send(patch_head(path, 10, Upload_Checksum=f"sha1 {b64encode(bytes(20)).decode()}"), b"12345")
-        await until_temporary_files(site, 1)
+        await site.until_temporary_files(1)
         peer.reset()
-        await until_temporary_files(site, 0)
+        await site.until_temporary_files(0)
     assert await offset(site, path) == 0
 
 
@@ -463,68 +425,61 @@ async def test_a_stalled_request_keeps_what_has_arrived(site: HttpSite) -> None:
     assert await offset(site, path) == 5
 
 
-class TestLongRequest:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {"limits": {"file_bytes": 3 * PART_BYTES}}
+@pytest.mark.parametrize("sections", [{"limits": {"file_bytes": 3 * PART_BYTES}}])
+async def test_full_parts_are_stored_while_a_request_arrives(site: HttpSite) -> None:
+    """If the edge crashes, no more than one part is lost."""
+    content = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"rest"
+    path = await created(site, len(content))
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(patch_head(path, len(content)), content[:-4])
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (known := await offset(site, path)) < PART_BYTES:
+                await asyncio.sleep(0.01)
+        assert known < PART_BYTES + 1024 * 1024
+        peer.send(b"rest")
+        assert (await head_of(peer)).status == 204
+    media = (await head(site, path)).headers["content-location"]
+    assert (await site.fetch("GET", media)).body == content
+    assert not any(path.is_file() for path in (site.directory / "parts").rglob("*"))
 
-    async def test_full_parts_are_stored_while_a_request_arrives(self, site: HttpSite) -> None:
-        """If the edge crashes, no more than one part is lost."""
-        content = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"rest"
-        path = await created(site, len(content))
-        async with await RawPeer.dial(site.port) as peer:
-            peer.send(patch_head(path, len(content)), content[:-4])
-            async with asyncio.timeout(WAIT_SECONDS):
-                while (known := await offset(site, path)) < PART_BYTES:
-                    await asyncio.sleep(0.01)
-            assert known < PART_BYTES + 1024 * 1024
-            peer.send(b"rest")
-            assert (await head_of(peer)).status == 204
-        media = (await head(site, path)).headers["content-location"]
-        assert (await site.fetch("GET", media)).body == content
-        assert not any(path.is_file() for path in (site.directory / "parts").rglob("*"))
 
-    async def test_the_last_part_is_not_stored_without_its_file(self, site: HttpSite) -> None:
-        """A full part is not stored either. A client at the last offset would believe that the file is complete."""
-        path, named = await created(site, PART_BYTES), headers_of(Upload_Offset="0", Content_Type=OCTETS)
-        async with await RawPeer.dial(site.port) as peer:
-            peer.send(request("PATCH", path, b"", **named, Transfer_Encoding="chunked"))
-            peer.send(b"%x\r\n" % PART_BYTES, bytes(PART_BYTES), b"\r\n")
-            async with asyncio.timeout(WAIT_SECONDS):
-                while site.temporary_bytes() < PART_BYTES:
-                    await asyncio.sleep(0.01)
-            site.tokens.revoked.add("token-1")
-            peer.send(b"0\r\n\r\n")
-            assert (await head_of(peer)).status == 401
-        site.tokens.revoked.clear()
-        assert await offset(site, path) == 0
+@pytest.mark.parametrize("sections", [{"limits": {"file_bytes": 3 * PART_BYTES}}])
+async def test_the_last_part_is_not_stored_without_its_file(site: HttpSite) -> None:
+    """A full part is not stored either. A client at the last offset would believe that the file is complete."""
+    path, named = await created(site, PART_BYTES), headers_of(Upload_Offset="0", Content_Type=OCTETS)
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(request("PATCH", path, b"", **named, Transfer_Encoding="chunked"))
+        peer.send(b"%x\r\n" % PART_BYTES, bytes(PART_BYTES), b"\r\n")
+        await until(lambda: site.temporary_bytes() >= PART_BYTES)
+        site.tokens.revoked.add("token-1")
+        peer.send(b"0\r\n\r\n")
+        assert (await head_of(peer)).status == 401
+    site.tokens.revoked.clear()
+    assert await offset(site, path) == 0
+    assert list((site.directory / "blobs").iterdir()) == []
 
-    async def test_parts_with_a_checksum_wait_for_the_last_byte(self, site: HttpSite) -> None:
-        content = bytes(PART_BYTES + 1_000_000)
-        path = await created(site, len(content) + 1)
-        checksum = f"sha256 {b64encode(sha256(content).digest()).decode()}"
-        assert (await patch(site, path, 0, content[:-1] + b"x", Upload_Checksum=checksum)).status == 460
-        assert (await offset(site, path), site.temporary_files()) == (0, 0)
-        reply = await patch(site, path, 0, content, Upload_Checksum=checksum)
-        assert (reply.status, reply.headers["upload-offset"]) == (204, str(len(content)))
-        assert (await patch(site, path, len(content), b"x")).status == 204
+
+@pytest.mark.parametrize("sections", [{"limits": {"file_bytes": 3 * PART_BYTES}}])
+async def test_parts_with_a_checksum_wait_for_the_last_byte(site: HttpSite) -> None:
+    content = bytes(PART_BYTES + 1_000_000)
+    path = await created(site, len(content) + 1)
+    checksum = f"sha256 {b64encode(sha256(content).digest()).decode()}"
+    assert (await patch(site, path, 0, content[:-1] + b"x", Upload_Checksum=checksum)).status == 460
+    assert (await offset(site, path), site.temporary_files()) == (0, 0)
+    reply = await patch(site, path, 0, content, Upload_Checksum=checksum)
+    assert (reply.status, reply.headers["upload-offset"]) == (204, str(len(content)))
+    assert (await patch(site, path, len(content), b"x")).status == 204
 
 
 async def test_an_edge_that_ends_keeps_what_has_arrived(site: HttpSite) -> None:
     path = await created(site, 10)
     async with await RawPeer.dial(site.port) as peer:
         peer.send(patch_head(path, 10), b"12345")
-        await until_temporary_files(site, 1)
+        await site.until_temporary_files(1)
         await site.gateway.close()
     (part,) = (part for part in (site.directory / "parts").rglob("*") if part.is_file())
     assert part.read_bytes() == b"12345"
-    await until_temporary_files(site, 0)
-
-
-async def test_a_compressed_body(site: HttpSite) -> None:
-    path = await created(site, 10)
-    assert error_code(await patch(site, path, 0, b"12345", Content_Encoding="gzip"), 415) == "invalid"
-    assert await offset(site, path) == 0
+    await site.until_temporary_files(0)
 
 
 async def test_an_empty_file(site: HttpSite) -> None:
@@ -553,19 +508,6 @@ async def test_what_came_before_a_silence_is_known(site: HttpSite, monkeypatch: 
     assert (await site.fetch("GET", reply.headers["content-location"])).body == b"1234567890"
 
 
-async def test_two_requests_at_once(site: HttpSite) -> None:
-    path = await created(site, 10)
-    async with await RawPeer.dial(site.port) as slow, await RawPeer.dial(site.port) as fast:
-        slow.send(patch_head(path, 6), b"123")
-        await until_temporary_files(site, 1)
-        fast.send(patch_head(path, 5), b"ABCDE")
-        assert (await head_of(fast)).status == 204
-        slow.send(b"456")
-        assert (await head_of(slow)).status == 409
-    last = await patch(site, path, 5, b"FGHIJ")
-    assert (await site.fetch("GET", last.headers["content-location"])).body == b"ABCDEFGHIJ"
-
-
 async def test_a_full_disk(site: HttpSite) -> None:
     path = await created(site, 200_000)
     assert (await patch(site, path, 0, bytes(20_000))).status == 204
@@ -576,5 +518,5 @@ async def test_a_full_disk(site: HttpSite) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (error_code(reply, 503), reply.headers["retry-after"]) == ("unavailable", "5")
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
     assert (await patch(site, path, await offset(site, path), bytes(180_000))).status == 204

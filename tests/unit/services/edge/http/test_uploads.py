@@ -3,7 +3,6 @@ import gzip
 import json
 import resource
 from hashlib import sha256
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -13,12 +12,15 @@ from services.edge.identicons import avatar_png
 from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.http.conftest import LIMIT, HttpSite
 from tests.unit.services.edge.http.http_client import HttpReply, head_of, request
 
 PNG = avatar_png("account", 7)
+RATES = {
+    "limits": {"rates": True, "requests_per_second": 0.001, "requests_burst": 3},
+    "edge": {"trusted_proxies": ["127.0.0.0/8"]},
+}
 SIDE = int.from_bytes(PNG[16:20], "big")
 
 
@@ -35,12 +37,6 @@ def error_code(reply: HttpReply) -> str:
 def upload_head(size: int, **headers: str) -> bytes:
     """Returns the head of an upload whose body follows."""
     return request("POST", "/media", b"", Authorization="Bearer token-1", Content_Length=str(size), **headers)
-
-
-async def until_temporary_files(site: HttpSite, count: int) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while site.temporary_files() != count:
-            await asyncio.sleep(0.01)
 
 
 async def test_a_bot_needs_the_scope_send(site: HttpSite) -> None:
@@ -61,7 +57,7 @@ async def test_a_picture(site: HttpSite) -> None:
     assert reply.headers["location"] == f"/media/{stored['id']}"
     assert (await site.fetch("GET", f"/media/{stored['id']}")).body == PNG
     assert site.registry.get_sample_value("dragoman_edge_media_kept_total", {"kind": "image"}) == 1
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
 
 
 async def test_a_file_under_a_nonce_is_stored_once(site: HttpSite) -> None:
@@ -117,11 +113,11 @@ async def test_without_auth_uploads_are_unavailable(site: HttpSite) -> None:
 async def test_a_token_revoked_during_the_upload_is_rejected(site: HttpSite) -> None:
     async with await RawPeer.dial(site.port) as peer:
         peer.send(upload_head(10), b"12345")
-        await until_temporary_files(site, 1)
+        await site.until_temporary_files(1)
         site.tokens.revoked.add("token-1")
         peer.send(b"67890")
         assert (await head_of(peer)).status == 401
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
     assert list((site.directory / "blobs").iterdir()) == []
 
 
@@ -160,7 +156,7 @@ async def test_a_chunked_file_over_the_limit_is_rejected(site: HttpSite) -> None
     chunk = b"%x\r\n%b\r\n" % (100_000, bytes(100_000))
     reply = await site.post(chunk * (LIMIT // 100_000 + 1) + b"0\r\n\r\n", Transfer_Encoding="chunked")
     assert (reply.status, error_code(reply)) == (413, "too_large")
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
 
 
 async def test_a_file_may_be_empty(site: HttpSite) -> None:
@@ -222,82 +218,52 @@ async def test_a_full_disk(site: HttpSite) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (reply.status, error_code(reply)) == (503, "unavailable")
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
     assert (await site.post(bytes(100_000))).status == 201
-
-
-# Disconnects, stalls and limits
 
 
 async def test_a_disconnect_removes_the_temporary_file(site: HttpSite) -> None:
     for leave in (RawPeer.reset, RawPeer.end_writing):
         async with await RawPeer.dial(site.port) as peer:
             peer.send(upload_head(1000), b"half")
-            await until_temporary_files(site, 1)
+            await site.until_temporary_files(1)
             leave(peer)
-            await until_temporary_files(site, 0)
+            await site.until_temporary_files(0)
 
 
 @pytest.mark.parametrize("stall_seconds", [1.0])
 async def test_a_stalled_upload_is_dropped(site: HttpSite) -> None:
     async with await RawPeer.dial(site.port) as peer:
         peer.send(upload_head(1000), b"half")
-        await until_temporary_files(site, 1)
+        await site.until_temporary_files(1)
         assert await peer.rest() == b""
-    await until_temporary_files(site, 0)
+    await site.until_temporary_files(0)
 
 
-async def test_an_account_has_at_most_four_concurrent_uploads(site: HttpSite) -> None:
-    peers = [await RawPeer.dial(site.port) for _ in range(4)]
-    try:
-        for peer in peers:
-            peer.send(upload_head(10), b"12345")
-        await until_temporary_files(site, 4)
-        reply = await site.post(PNG)
-        assert (reply.status, error_code(reply), reply.headers["retry-after"]) == (429, "rate_limited", "1")
-        assert (await site.post(PNG, token="token-2")).status == 201
-        peers[0].send(b"67890")
-        assert (await head_of(peers[0])).status == 201
-        assert (await site.post(PNG)).status == 201
-    finally:
-        for peer in peers:
-            peer.reset()
-    await until_temporary_files(site, 0)
+@pytest.mark.parametrize("sections", [RATES])
+async def test_an_account_is_rate_limited(site: HttpSite) -> None:
+    """The rate counts the account's uploads from all addresses together."""
+    answers = [await site.post(PNG, X_Forwarded_For=f"192.0.2.{number}") for number in range(4)]
+    assert [reply.status for reply in answers] == [201, 201, 201, 429]
+    assert error_code(answers[3]) == "rate_limited"
 
 
-class TestRates:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {
-            "limits": {"rates": True, "requests_per_second": 0.001, "requests_burst": 3},
-            "edge": {"trusted_proxies": ["127.0.0.0/8"]},
-        }
-
-    async def test_an_account_is_rate_limited(self, site: HttpSite) -> None:
-        """The rate counts the account's uploads from all addresses together."""
-        answers = [await site.post(PNG, X_Forwarded_For=f"192.0.2.{number}") for number in range(4)]
-        assert [reply.status for reply in answers] == [201, 201, 201, 429]
-        assert error_code(answers[3]) == "rate_limited"
-
-    @pytest.mark.parametrize("addresses", [["192.0.2.9"] * 4, [f"2001:db8::{number}" for number in range(4)]])
-    async def test_an_address_or_ipv6_subscriber_is_rate_limited(self, site: HttpSite, addresses: list[str]) -> None:
-        """Requests with invalid tokens also count."""
-        tokens = ("wrong", "token-1", "token-2", "token-3")
-        clients = zip(tokens, addresses, strict=True)
-        answers = [await site.post(PNG, token=token, X_Forwarded_For=address) for token, address in clients]
-        assert [reply.status for reply in answers] == [401, 201, 201, 429]
-        assert (await site.post(PNG, X_Forwarded_For="192.0.2.10")).status == 201
+@pytest.mark.parametrize("addresses", [["192.0.2.9"] * 4, [f"2001:db8::{number}" for number in range(4)]])
+@pytest.mark.parametrize("sections", [RATES])
+async def test_an_address_or_ipv6_subscriber_is_rate_limited(site: HttpSite, addresses: list[str]) -> None:
+    """Requests with invalid tokens also count."""
+    tokens = ("wrong", "token-1", "token-2", "token-3")
+    clients = zip(tokens, addresses, strict=True)
+    answers = [await site.post(PNG, token=token, X_Forwarded_For=address) for token, address in clients]
+    assert [reply.status for reply in answers] == [401, 201, 201, 429]
+    assert (await site.post(PNG, X_Forwarded_For="192.0.2.10")).status == 201
 
 
-class TestQuota:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {"media": {"account_bytes_per_day": 10}}
-
-    async def test_an_unfinished_upload_takes_no_more_than_the_account_s_quota(self, site: HttpSite) -> None:
-        reply = await site.post(b"12345678901")
-        assert (reply.status, error_code(reply)) == (403, "limit")
-        assert (await site.post(b"1234567890")).status == 201
+@pytest.mark.parametrize("sections", [{"media": {"account_bytes_per_day": 10}}])
+async def test_an_unfinished_upload_takes_no_more_than_the_account_s_quota(site: HttpSite) -> None:
+    reply = await site.post(b"12345678901")
+    assert (reply.status, error_code(reply)) == (403, "limit")
+    assert (await site.post(b"1234567890")).status == 201
 
 
 async def test_beyond_the_quota_no_body_is_awaited(site: HttpSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,24 +276,16 @@ async def test_beyond_the_quota_no_body_is_awaited(site: HttpSite, monkeypatch: 
         assert (await head_of(peer)).status == 403
 
 
-class TestAddress:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {"edge": {"public_url": "https://files.example.com/"}}
-
-    async def test_the_url_is_the_public_one(self, site: HttpSite) -> None:
-        stored = json.loads((await site.post(PNG)).body)
-        assert stored["url"] == f"https://files.example.com/media/{stored['id']}"
+@pytest.mark.parametrize("sections", [{"edge": {"public_url": "https://files.example.com/"}}])
+async def test_the_url_is_the_public_one(site: HttpSite) -> None:
+    stored = json.loads((await site.post(PNG)).body)
+    assert stored["url"] == f"https://files.example.com/media/{stored['id']}"
 
 
-class TestProxy:
-    @pytest.fixture
-    def sections(self) -> dict[str, Any]:
-        return {"edge": {"trusted_proxies": ["127.0.0.0/8"]}}
-
-    async def test_the_url_is_as_secure_as_the_client_s_connection(self, site: HttpSite) -> None:
-        stored = json.loads((await site.post(PNG, X_Forwarded_For="192.0.2.1", X_Forwarded_Proto="https")).body)
-        assert stored["url"] == f"https://chat.test:8080/media/{stored['id']}"
+@pytest.mark.parametrize("sections", [{"edge": {"trusted_proxies": ["127.0.0.0/8"]}}])
+async def test_the_url_is_as_secure_as_the_client_s_connection(site: HttpSite) -> None:
+    stored = json.loads((await site.post(PNG, X_Forwarded_For="192.0.2.1", X_Forwarded_Proto="https")).body)
+    assert stored["url"] == f"https://chat.test:8080/media/{stored['id']}"
 
 
 def test_every_error_has_its_status() -> None:
