@@ -10,15 +10,16 @@ import pytest
 
 from services.edge.canonical.commands import RenewToken
 from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
-from services.edge.canonical.replies import MessageAccepted
-from services.edge.dialects.base import ConnectionInfo, Dialect, LoadedChat, Push, Request, ServerInfo
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, LoadedChat, Push, Request, ServerInfo
 from services.edge.dialects.native.decode import CommandId
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, Entrance, IdentifierKind, Login
+from shared.contract.body import pack_segments
 from shared.contract.errors import Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Scheme, Secret
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, ProfileSummary, Scheme, Secret, Segment
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.vectors import (
@@ -42,6 +43,7 @@ UNIX_SECONDS = 1724400001
 FILES = {entry.name: load(entry.name) for entry in ALL_DIALECTS}
 """The vectors of each dialect. A vector is a frame as data, beside the value that it stands for."""
 
+ENTRIES = {entry.name: entry for entry in ALL_DIALECTS}
 each_dialect = pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 
 
@@ -64,6 +66,21 @@ def only_request(dialect: Dialect, frame: Frame, now: float = 0.0) -> Request:
     (action,) = dialect.decode(frame, now)
     assert isinstance(action, Request)
     return action
+
+
+def rejection(dialect: Dialect, frame: Frame, now: float = 0.0) -> DecodeError:
+    """Returns the error with which the frame is rejected."""
+    with pytest.raises(DecodeError) as rejected:
+        dialect.decode(frame, now)
+    return rejected.value
+
+
+def display(
+    *segments: Segment, sender: int = 12, to: AccountId | None = None, summary: ProfileSummary | None = None
+) -> DisplayMessage:
+    """Returns a message in the chat 5."""
+    message = Message(ChatId(5), 1, MessageId(77), AccountId(sender), 1724400000123, pack_segments(segments), Nonce(1))
+    return DisplayMessage(message, segments, summary, to)
 
 
 def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[ChatId, ...] = ()) -> None:

@@ -18,7 +18,7 @@ from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
-from tests.unit.services.edge.dialects.driving import cases, connect, each_dialect, log_in, only_request
+from tests.unit.services.edge.dialects.driving import ENTRIES, cases, connect, each_dialect, log_in, only_request
 
 ME = AccountId(12)
 SHORT_TEXTS = {
@@ -91,11 +91,10 @@ def test_a_short_text_takes_the_fast_path(entry: Entry) -> None:
     "ids", [b'"ocid":"12","group_id":5', b'"ocid":12,"group_id":"5"', b'"ocid":"12","group_id":"5"']
 )
 def test_ids_of_v1_may_be_texts_on_the_fast_path(ids: bytes) -> None:
-    (entry,) = (entry for entry in FAST if entry.name == "ourchat-v1")
-    dialect = connect(entry)
+    dialect = connect(ENTRIES["ourchat-v1"])
     log_in(dialect, ME)
     with patch.object(json_frames, "_STRINGS", None):
-        only_request(dialect, SHORT_TEXTS[entry.name].replace(b'"ocid":12,"group_id":5', ids))
+        only_request(dialect, SHORT_TEXTS["ourchat-v1"].replace(b'"ocid":12,"group_id":5', ids))
 
 
 @pytest.mark.parametrize("frame", [
@@ -103,9 +102,8 @@ def test_ids_of_v1_may_be_texts_on_the_fast_path(ids: bytes) -> None:
     b'{"code":0,"time":1.5,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
 ])  # fmt: skip
 def test_v2_clients_may_omit_ignored_members(frame: bytes) -> None:
-    (entry,) = (entry for entry in FAST if entry.name == "ourchat-v2")
     with patch.object(json_frames, "_STRINGS", None):
-        assert len(connect(entry).decode(frame, 0.0)) == 1
+        assert len(connect(ENTRIES["ourchat-v2"]).decode(frame, 0.0)) == 1
 
 
 @each

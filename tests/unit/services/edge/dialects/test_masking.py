@@ -13,8 +13,7 @@ from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import Request
 from services.edge.dialects.registry import Entry
 from services.edge.recording import SecretMasks
-from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
-from tests.unit.services.edge.dialects.driving import FILES, connect, each_dialect, given
+from tests.unit.services.edge.dialects.driving import ENTRIES, FILES, connect, each_dialect, given
 from tests.vectors import Vector, Vectors, text, wire
 
 MASKED = "<masked>"
@@ -145,8 +144,7 @@ def test_a_request_is_the_same_after_masking(entry: Entry) -> None:
     ],
 )
 def test_secrets_where_the_protocol_has_none_are_masked(dialect: str, frame: str) -> None:
-    entry = next(entry for entry in ALL_DIALECTS if entry.name == dialect)
-    assert b"hunter2" not in (masked(entry, frame.encode()) or b"")
+    assert b"hunter2" not in (masked(ENTRIES[dialect], frame.encode()) or b"")
 
 
 @each_dialect

@@ -9,13 +9,20 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Request
+from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import Entry
-from shared.contract.body import pack_segments
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, Message, Text
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Emoji, Text
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in, requests_of
+from tests.unit.services.edge.dialects.driving import (
+    FILES,
+    LONG_AFTER,
+    connect,
+    display,
+    each_dialect,
+    log_in,
+    requests_of,
+)
 from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 
 ME = AccountId(12)
@@ -149,8 +156,6 @@ def test_connections_of_one_variant_share_their_bytes(entry: Entry, frame: bytes
     """A message is encoded once for all connections of one variant of a dialect, whatever their state is."""
     fresh, mine = connections(entry)
     decodes_or_rejects(mine, frame)
-    segments = (Text("hello"), Emoji(3))
-    message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    shown = DisplayMessage(message, segments)
+    shown = display(Text("hello"), Emoji(3))
     if fresh.variant == mine.variant:
         assert fresh.encode_message(shown) == mine.encode_message(shown)

@@ -69,11 +69,8 @@ def sent(frame: Any) -> bytes:
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
 def test_the_first_frame_decides_the_dialect(frame: Any, name: str | None) -> None:
+    """An error names the dialect if it is not spoken here."""
     assert dialect_of(read_first_frame(sent(frame))) == name
-
-
-@pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
-def test_an_unknown_dialect_is_named_in_the_error(frame: Any, name: str | None) -> None:
     known = {entry.name: entry for entry in DIALECTS}
     if name in known:
         assert detect(sent(frame), DIALECTS) is known[name]

@@ -1,24 +1,9 @@
 import pytest
 
-from services.edge.dialects.text_fallback import only_text, readable_size, render_message, render_segment
-from shared.contract.model import Emoji, File, Image, Media, Segment, Text
+from services.edge.dialects.text_fallback import only_text, readable_size, render_message
+from shared.contract.model import Emoji, Image, Media, Segment, Text
 
 MEDIA = Media("00ff", "cat.png", 1536, "ab", "image/png")
-
-
-@pytest.mark.parametrize(("segment", "text"), [
-    (Text("a|b\n"), "a|b\n"),
-    (Emoji(5), "[emoji:5]"),
-    (Image(MEDIA), "[图片] cat.png http://h:1/media/00ff"),
-    (File(MEDIA), "[文件] cat.png (1.5 KB) http://h:1/media/00ff"),
-])  # fmt: skip
-def test_each_kind_of_segment_has_a_text(segment: Segment, text: str) -> None:
-    assert render_segment(segment, "http://h:1") == text
-
-
-def test_segments_are_joined_by_one_space_in_order() -> None:
-    segments = (Text("look"), Emoji(1), Image(MEDIA), Text("!"))
-    assert render_message(segments, "http://h:1") == "look [emoji:1] [图片] cat.png http://h:1/media/00ff !"
 
 
 @pytest.mark.parametrize("text", ["", "a|b\n", "猫"])

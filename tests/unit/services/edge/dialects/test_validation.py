@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import pytest
 
 from services.edge.dialects import validation
@@ -9,23 +7,6 @@ from shared.contract.model import Emoji, Segment, Text
 from shared.settings.limits import LimitsSettings
 
 LIMITS = LimitsSettings()
-Naming = Callable[[str, LimitsSettings], str]
-NAMES = pytest.mark.parametrize(("naming", "characters"), [(validation.nickname, 64), (validation.group_name, 128)])
-
-
-@NAMES
-def test_a_name_is_limited_in_characters_inclusively(naming: Naming, characters: int) -> None:
-    assert naming("名" * characters, LIMITS) == "名" * characters
-    with pytest.raises(DecodeError) as rejected:
-        naming("n" * (characters + 1), LIMITS)
-    assert rejected.value.failure.code is ErrorCode.TOO_LARGE
-
-
-@NAMES
-def test_an_empty_name_is_rejected(naming: Naming, characters: int) -> None:
-    with pytest.raises(DecodeError) as rejected:
-        naming("", LIMITS)
-    assert rejected.value.failure.code is ErrorCode.INVALID
 
 
 @pytest.mark.parametrize("segments", [

@@ -1,14 +1,14 @@
 """Lines that the server rejects only after a request to a service, or whose values are extreme."""
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import Command, FindUsers, GiveState, PostMessage, WatchAccounts
 from services.edge.canonical.events import Event
 from services.edge.canonical.irc_commands import MonitorNicks, ReadStates, RelayTags
 from services.edge.canonical.replies import HistoryPage, PresenceShown, Reply, UsersFound
-from services.edge.dialects.base import ConnectionInfo, Request, ServerInfo
-from shared.contract.auth import Authenticated, DeleteAccount, Login, Register
+from services.edge.dialects.base import Request, ServerInfo
+from shared.contract.auth import DeleteAccount, Login, Register
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
 from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
@@ -27,9 +27,8 @@ from shared.contract.session import (
     ReadTime,
 )
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import connect
 from tests.unit.services.edge.dialects.irc.test_reactions import changed
-from tests.unit.services.edge.dialects.irc.test_session import CHAT, IRC, OTHER, OWN, IrcConnection, group, joined
+from tests.unit.services.edge.dialects.irc.test_session import CHAT, ENTERED, OTHER, OWN, IrcConnection, group, joined
 
 
 def bob(command: Command) -> Reply:
@@ -66,13 +65,12 @@ def test_the_end_of_a_guest_deletes_no_user() -> None:
             case GetAccount():
                 return AccountView(Profile(id=OWN, uuid="u12", nickname="n", nick="ann", guest="~a"))
             case RegisterGuest():
-                return Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n", guest="~a")
+                return replace(ENTERED, guest="~a")
             case DeleteAccount():
                 return Ack()
         return Failure(ErrorCode.UNAVAILABLE, "later")
 
-    connection = IrcConnection(answer)
-    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=ServerInfo(guests=True)))
+    connection = IrcConnection(answer, server=ServerInfo(guests=True))
     connection.send("NICK ann")
     connection.send("USER a 0 * :Ann")
     assert " FAIL REGISTER TEMPORARILY_UNAVAILABLE " in connection.send("REGISTER * * orange-marmalade")[-1]
@@ -84,13 +82,9 @@ def entering(guests: bool) -> IrcConnection:
     """Returns a connection without an account. Every login succeeds."""
 
     def answer(command: Command) -> Reply | Failure:
-        if isinstance(command, Login | RegisterGuest):
-            return Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n")
-        return Failure(ErrorCode.UNAVAILABLE, "later")
+        return ENTERED if isinstance(command, Login | RegisterGuest) else Failure(ErrorCode.UNAVAILABLE, "later")
 
-    connection = IrcConnection(answer)
-    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=ServerInfo(guests=guests)))
-    return connection
+    return IrcConnection(answer, server=ServerInfo(guests=guests))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +104,7 @@ def test_a_password_that_names_an_account_is_no_guest_s(password: str, guests: b
 
 
 def test_a_password_for_nickserv_reaches_nobody() -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), "batch draft/multiline")
+    connection = IrcConnection(capabilities="batch draft/multiline")
     (answer,) = connection.send("PRIVMSG nickserv :IDENTIFY orange")
     assert answer.startswith(":NickServ!NickServ@irc.dragoman.local NOTICE n|12 :Log in by SASL")
     assert connection.send("NOTICE NickServ :IDENTIFY orange") == []
@@ -132,11 +126,9 @@ def test_a_client_is_away_from_its_welcome_on() -> None:
     def answer(command: Command) -> Reply | Failure:
         if isinstance(command, GetAccount):
             return AccountView(Profile(id=OWN, uuid="u12", nickname="n", nick="ann"))
-        return entered if isinstance(command, Login) else Ack()
+        return ENTERED if isinstance(command, Login) else Ack()
 
-    entered = Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n")
-    connection = IrcConnection(answer)
-    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x"))
+    connection = IrcConnection(answer, server=ServerInfo())
     assert " 451 " in connection.send("AWAY :lunch")[0]
     connection.send("CAP REQ :draft/pre-away draft/extended-isupport batch")
     assert " 306 * " in connection.send("AWAY *")[0]
@@ -154,15 +146,13 @@ def test_only_a_guest_needs_a_nick_that_is_one() -> None:
     connection.send("CAP LS 302")
     assert " 432 * 2ann " in connection.send("NICK 2ann")[0]
     assert entering(guests=False).send("NICK 2ann") == []
-    connection.send("AUTHENTICATE PLAIN")
-    assert " 903 " in connection.send("AUTHENTICATE AGFubgBvcmFuZ2U=")[1]
+    assert " 903 " in connection.log_in_by_sasl()[1]
     assert connection.send("NICK 2ann") == []
 
 
 @pytest.mark.parametrize(("policy", "listed"), [("port=6697,duration=60", ["sts=port=6697,duration=60"]), ("", [])])
 def test_a_policy_of_tls_is_listed_where_values_are_and_not_requested(policy: str, listed: list[str]) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"))
-    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=ServerInfo(sts_policy=policy)))
+    connection = IrcConnection(server=ServerInfo(sts_policy=policy))
     assert not any("sts" in name for line in connection.send("CAP LS") for name in line.split())
     names = [name.lstrip(":") for line in connection.send("CAP LS 302") for name in line.split()]
     assert [name for name in names if name.startswith("sts")] == listed
@@ -179,7 +169,7 @@ def test_a_policy_of_tls_is_listed_where_values_are_and_not_requested(policy: st
     ],
 )
 def test_the_address_of_a_file_of_this_server_is_the_file(text: str, segment: File | None) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"))
+    connection = IrcConnection()
     connection.send(f"PRIVMSG #x~5 :{text}")
     (command,) = connection.commands
     assert isinstance(command, PostMessage)
@@ -234,11 +224,8 @@ def test_a_monitored_friend_is_shown_coming_and_leaving() -> None:
 
 def test_nobody_is_shown_as_online_without_being_shown_as_leaving_later() -> None:
     def answer(command: Command) -> Reply | Failure:
-        return (
-            PresenceShown((PresenceChanged(OTHER, "unknown"),))
-            if isinstance(command, WatchAccounts)
-            else friend(command)
-        )
+        shown = PresenceShown((PresenceChanged(OTHER, "unknown"),))
+        return shown if isinstance(command, WatchAccounts) else friend(command)
 
     for line in ("MONITOR + bob", "MONITOR S"):
         connection = IrcConnection(answer)
@@ -260,7 +247,7 @@ def test_nobody_is_shown_as_online_without_being_shown_as_leaving_later() -> Non
     ],
 )
 def test_a_list_is_chosen_in_a_short_time(condition: str, listed: bool) -> None:
-    chat = msgspec.structs.replace(group(), handle="fruit" + "a" * 150)
+    chat = replace(group(), handle="fruit" + "a" * 150)
     connection = IrcConnection(lambda _: GroupList([GroupListed(chat, 2)]))
     assert any(" 322 " in line for line in connection.send(f"LIST {condition}")) is listed
 
@@ -298,13 +285,12 @@ def test_few_users_are_remembered_as_away() -> None:
 
 @pytest.mark.parametrize("line", ["AUTHENTICATE PLAIN\r\nAUTHENTICATE AGFubgBvcmFuZ2U=", "PASS ann:orange"])
 def test_a_connection_keeps_no_password(line: str) -> None:
-    dialect = connect(IRC)
+    dialect = IrcConnection(server=ServerInfo()).dialect
     frames = [*line.split("\r\n"), "NICK n", "USER n 0 * :n"]
     actions = [action for frame in frames for action in dialect.decode(frame.encode(), 0.0)]
     (login,) = [action for action in actions if isinstance(action, Request)]
-    reply = Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u", nickname="n")
     dialect.logged_in(OWN, 0.0)
-    dialect.encode_reply(login, reply, 0.0)
+    dialect.encode_reply(login, ENTERED, 0.0)
     kept = repr(vars(dialect._registration))  # type: ignore[attr-defined]
     assert "orange" not in kept
     assert "AGFubgBvcmFuZ2U=" not in kept

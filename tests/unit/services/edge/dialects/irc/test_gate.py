@@ -8,7 +8,6 @@ from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.frames import Outgoing
 from shared.contract.edge import ChatRenamed
 from shared.contract.ephemeral import ChatPlaced
-from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NodeId
 from tests.unit.services.edge.dialects.driving import LONG_AFTER, UNIX_SECONDS, log_in
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, OTHER, OWN, IrcConnection, joined, shown
@@ -60,7 +59,7 @@ def test_each_message_is_checked_for_a_client_without_times_because_it_may_be_ol
 
 
 def test_no_message_is_admitted_while_its_channel_is_not_shown() -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), "server-time")
+    connection = IrcConnection(capabilities="server-time")
     for _ in range(2):
         assert connection.hold(shown(7, time=NOW)) == ()
         assert admitted(connection) is None

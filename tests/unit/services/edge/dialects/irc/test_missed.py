@@ -2,7 +2,6 @@
 
 import pytest
 
-from shared.contract.errors import ErrorCode, Failure
 from tests.unit.services.edge.dialects.driving import UNIX_SECONDS
 from tests.unit.services.edge.dialects.irc.test_session import IrcConnection, _texts, joined, shown
 
@@ -11,7 +10,7 @@ from tests.unit.services.edge.dialects.irc.test_session import IrcConnection, _t
     ("capability", "pushes"), [("server-time", True), ("draft/chathistory", False), ("znc.in/playback", False)]
 )
 def test_missed_messages_are_pushed_only_to_clients_that_cannot_request_them(capability: str, *, pushes: bool) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"))
+    connection = IrcConnection()
     assert connection.dialect.pushes_missed
     connection.send(f"CAP REQ :{capability}")
     assert connection.dialect.pushes_missed is pushes

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from services.edge.canonical.commands import Command, ReadHistory, ResumeChats
 from services.edge.canonical.replies import ChatsResumed, ChatToResume, DisplayMessage, HistoryPage, Reply
 from services.edge.dialects.base import LoadedChat
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message, ProfileSummary
 from shared.contract.resume import ResumedChat
@@ -21,6 +21,7 @@ from tests.unit.services.edge.dialects.irc.test_session import (
     joined,
     page_of,
     shown,
+    unavailable,
 )
 
 PAIR, LAST = ChatId(7), 1_724_400_000
@@ -149,7 +150,7 @@ def test_a_chat_that_cannot_be_read_leaves_the_others() -> None:
 
     def fails(command: Command) -> Reply | Failure:
         is_group = isinstance(command, ReadHistory) and command.chat == CHAT
-        return Failure(ErrorCode.UNAVAILABLE, "later") if is_group else answer(command)
+        return unavailable(command) if is_group else answer(command)
 
     connection.answer = fails
     failed, *lines = connection.send(f"PRIVMSG *playback :PLAY * {LAST}.008")

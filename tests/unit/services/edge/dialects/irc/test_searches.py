@@ -1,15 +1,14 @@
 """Tests SEARCH: the messages that a client gets, and the searches that are rejected."""
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from services.edge.canonical.replies import MessagesFound, UsersFound
-from services.edge.dialects.base import ConnectionInfo, LocalReply, ServerInfo
+from services.edge.dialects.base import ServerInfo
 from shared.contract.directory import FindNicks, UsersOfNicks
-from shared.contract.errors import ErrorCode, Failure
 from shared.contract.search import SearchMessages, SearchPage
-from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.irc.test_session import IRC, OTHER, OWN, IrcConnection, shown
+from tests.unit.services.edge.dialects.irc.test_playback import played
+from tests.unit.services.edge.dialects.irc.test_session import OTHER, OWN, IrcConnection, shown
 
 SEARCH = "soju.im/search message-tags"
 
@@ -18,10 +17,9 @@ def test_a_search_shows_the_newest_messages_with_the_oldest_of_them_first() -> N
     found = [shown(7), shown(9, "x" * 300_000), shown(8, "y" * 300_000)]
     connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
     lines = connection.send("SEARCH text=hi")
-    assert {line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line} == {"5-9"}
+    assert set(played(lines)) == {"5-9"}
     found.pop(1)
-    lines = connection.send("SEARCH text=hi")
-    assert [line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line] == ["5-7", "5-8"]
+    assert played(connection.send("SEARCH text=hi")) == ["5-7", "5-8"]
 
 
 def test_a_search_from_a_time_on_shows_the_first_messages_since() -> None:
@@ -29,16 +27,15 @@ def test_a_search_from_a_time_on_shows_the_first_messages_since() -> None:
     connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
     for bounds in ("", ";before=2024-08-24T00:00:00.000Z"):
         lines = connection.send(f"SEARCH text=hi;after=2024-08-23T00:00:00.000Z{bounds}")
-        shown_ids = [line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line]
-        assert list(dict.fromkeys(shown_ids)) == ["5-7", "5-8"]
+        assert list(dict.fromkeys(played(lines))) == ["5-7", "5-8"]
         search = connection.commands.pop()
         assert isinstance(search, SearchMessages)
         assert search.oldest_first
 
 
 def test_a_found_private_message_has_the_names_of_both_users() -> None:
-    change, sent = msgspec.structs.replace, shown(8)
-    private = change(shown(7), to=OWN), change(sent, message=change(sent.message, sender=OWN), to=OTHER)
+    sent = shown(8)
+    private = replace(shown(7), to=OWN), replace(sent, message=replace(sent.message, sender=OWN), to=OTHER)
     connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), private), SEARCH)
     for search in ("SEARCH text=hi", "SEARCH in=#x~5;text=hi"):
         targets = [line.split(" PRIVMSG ")[1].split(" ")[0] for line in connection.send(search)]
@@ -55,15 +52,13 @@ def test_a_search_of_an_unknown_sender_finds_nothing() -> None:
 
 
 def test_a_server_without_search_rejects_the_capability() -> None:
-    info = ConnectionInfo(LimitsSettings(), "http://chat.example", server=ServerInfo("0.1.0", ()))
-    (reply,) = IRC(info).decode(b"CAP REQ :soju.im/search", 0.0)
-    assert isinstance(reply, LocalReply)
-    assert reply.frames == (b":irc.dragoman.local CAP * NAK :soju.im/search",)
+    connection = IrcConnection(server=ServerInfo("0.1.0", ()))
+    assert connection.send("CAP REQ :soju.im/search") == [":irc.dragoman.local CAP * NAK :soju.im/search"]
 
 
 @pytest.mark.parametrize("attribute", ["limit=many", "after=yesterday", "before=1", "colour=red"])
 def test_a_wrong_attribute_is_named(attribute: str) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), SEARCH)
+    connection = IrcConnection(capabilities=SEARCH)
     (line,) = connection.send(f"SEARCH text=hi;{attribute}")
     assert f" FAIL SEARCH INVALID_PARAMS {attribute.partition('=')[0]} :" in line
     assert connection.commands == []

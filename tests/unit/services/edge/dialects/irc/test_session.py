@@ -44,20 +44,32 @@ from shared.contract.session import (
 )
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import LONG_AFTER, connect, frames, log_in
+from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, connect, frames, log_in
 
 OWN, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 (IRC,) = (entry for entry in DIALECTS if entry.name == "irc")
+ENTERED = Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n")
+Answer = Callable[[Command], Reply | Failure]
+
+
+def unavailable(_: Command) -> Failure:
+    return Failure(ErrorCode.UNAVAILABLE, "later")
 
 
 class IrcConnection:
-    """A connection that is logged in. `answer` replies to the `commands` in place of the services."""
+    """A connection. `answer` replies to the `commands` in place of the services.
 
-    def __init__(self, answer: Callable[[Command], Reply | Failure], capabilities: str = "") -> None:
+    It is logged in unless it is made for a certain `server`.
+    """
+
+    def __init__(self, answer: Answer = unavailable, capabilities: str = "", server: ServerInfo | None = None) -> None:
         self.dialect = connect(IRC)
         self.answer = answer
         self.commands: list[Command] = []
-        log_in(self.dialect, OWN)
+        if server is None:
+            log_in(self.dialect, OWN)
+        else:
+            self.dialect = IRC(ConnectionInfo(LimitsSettings(), BASE_URL, server=server))
         if capabilities:
             self.send(f"CAP REQ :{capabilities}")
 
@@ -68,6 +80,10 @@ class IrcConnection:
         except DecodeError as error:
             return _texts(self.dialect.encode_error(None, error.failure, error.context))
         return self.perform(actions)
+
+    def log_in_by_sasl(self) -> list[str]:
+        self.send("AUTHENTICATE PLAIN")
+        return self.send("AUTHENTICATE AGFubgBvcmFuZ2U=")
 
     def push(self, event: Event) -> list[str]:
         pushes = self.dialect.encode_event(event, LONG_AFTER)
@@ -314,8 +330,7 @@ def joined(capabilities: str = "") -> IrcConnection:
                 )
             case PlaceChat():
                 return MemberSettings()
-            case _:
-                return Failure(ErrorCode.UNAVAILABLE, "later")
+        return unavailable(command)
 
     connection = IrcConnection(answer, capabilities)
     connection.push(ChatJoined(CHAT))
@@ -333,7 +348,7 @@ def test_no_text_of_another_dialect_is_a_command_to_clients(text: str) -> None:
 
 
 def test_no_dcc_is_passed_on() -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.INTERNAL, "no"))
+    connection = IrcConnection()
     (rejected,) = connection.send("PRIVMSG #x~5 :\x01dcc SEND x 1 2")
     assert (" 404 " in rejected, connection.commands) == (True, [])
 
@@ -346,7 +361,7 @@ def test_no_dcc_is_passed_on() -> None:
     ],
 )
 def test_other_dialects_get_texts_without_formatting(sent: str, stored: str) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.INTERNAL, "no"))
+    connection = IrcConnection()
     connection.send(f"PRIVMSG #x~5 :{sent}")
     (posted,) = connection.commands
     assert isinstance(posted, PostMessage)
@@ -363,18 +378,14 @@ def test_no_group_loses_its_handle_by_a_new_name_without_characters() -> None:
 
 @pytest.mark.parametrize("same", [False, True])
 def test_another_login_of_the_client_changes_its_nick(same: bool) -> None:
-    connection, account = joined(), OWN if same else OTHER
+    connection = joined()
 
     def answer(command: Command) -> Reply | Failure:
-        if isinstance(command, Login):
-            return Authenticated(
-                account=account, sid="s", token="t", expires=0, uuid="u", nickname="n" if same else "Bob"
-            )
-        return Failure(ErrorCode.UNAVAILABLE, "later")
+        entered = ENTERED if same else replace(ENTERED, account=OTHER, nickname="Bob")
+        return entered if isinstance(command, Login) else unavailable(command)
 
     connection.answer = answer
-    connection.send("AUTHENTICATE PLAIN")
-    lines = connection.send("AUTHENTICATE AGFubgBvcmFuZ2U=")
+    lines = connection.log_in_by_sasl()
     source = ":n|12!u12@12.irc.dragoman.local"
     renamed = [] if same else [f"{source} PART #Fruit~5", f"{source} NICK Bob|34"]
     assert [line.split()[1] for line in lines[:2]] == ["900", "903"]
@@ -383,12 +394,10 @@ def test_another_login_of_the_client_changes_its_nick(same: bool) -> None:
 
 @pytest.mark.parametrize("server", [ServerInfo(), ServerInfo(features=("search",), icon="https://x/y.png")])
 def test_a_client_is_offered_only_what_this_server_has(server: ServerInfo) -> None:
-    dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=server))
-    listed = _texts([out for one in dialect.decode(b"CAP LS 302", 0.0) for out in _out(one)])
-    assert (" soju.im/search " in " ".join(listed)) is bool(server.features)
-    log_in(dialect, OWN)
-    tokens = " ".join(_texts([out for one in dialect.decode(b"VERSION", 0.0) for out in _out(one)]))
-    assert (" draft/ICON=https://x/y.png " in tokens) is bool(server.icon)
+    connection = IrcConnection(server=server)
+    assert (" soju.im/search " in " ".join(connection.send("CAP LS 302"))) is bool(server.features)
+    log_in(connection.dialect, OWN)
+    assert (" draft/ICON=https://x/y.png " in " ".join(connection.send("VERSION"))) is bool(server.icon)
 
 
 @pytest.mark.parametrize(("code", "is_shown"), [(ErrorCode.UNAVAILABLE, True), (ErrorCode.FORBIDDEN, False)])
@@ -427,10 +436,7 @@ def test_one_line_leads_to_no_more_requests_than_targets_are_allowed(command: st
 
 
 def test_a_long_labelled_answer_is_written_piece_by_piece() -> None:
-    connection, left = (
-        IrcConnection(lambda _: Failure(ErrorCode.INTERNAL, "no"), "batch labeled-response"),
-        iter(range(40)),
-    )
+    connection, left = IrcConnection(capabilities="batch labeled-response"), iter(range(40))
 
     def members(command: Command) -> Reply:
         if isinstance(command, ReadStates):
@@ -573,21 +579,11 @@ def test_tags_without_a_meaning_in_other_dialects_are_relayed(tags: str) -> None
     ],
 )
 def test_the_capability_has_what_a_registration_needs(server: ServerInfo, value: str, rejected: bool) -> None:
-    dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=server))
-    listed = " ".join(_texts([out for one in dialect.decode(b"CAP LS 302", 0.0) for out in _out(one)]))
-    assert f" draft/account-registration{value} " in listed
-    dialect.decode(b"NICK ann", 0.0)
-    try:
-        (request,) = dialect.decode(b"REGISTER * ann@example.org orange", 0.0)
-    except DecodeError as error:
-        (line,) = _texts(dialect.encode_error(None, error.failure, error.context))
-        assert (rejected, " COMPLETE_CONNECTION_REQUIRED " in line) == (True, True)
-    else:
-        assert (rejected, isinstance(request, Request)) == (False, True)
-
-
-def _out(action: Action) -> Sequence[object]:
-    return action.frames if isinstance(action, LocalReply) else ()
+    connection = IrcConnection(server=server)
+    assert f" draft/account-registration{value} " in " ".join(connection.send("CAP LS 302"))
+    connection.send("NICK ann")
+    (line,) = connection.send("REGISTER * ann@example.org orange")
+    assert (" COMPLETE_CONNECTION_REQUIRED " in line, connection.commands == []) == (rejected, rejected)
 
 
 @pytest.mark.parametrize("flag", ["\v", "\x1e", "\u2028"])

@@ -7,7 +7,7 @@ from services.edge.canonical.replies import Reply
 from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.push import GetPushKey, PushKey, Subscribe, Subscribed, Unsubscribe
 from shared.contract.routes import Ack
-from tests.unit.services.edge.dialects.irc.test_session import IrcConnection
+from tests.unit.services.edge.dialects.irc.test_session import IrcConnection, unavailable
 
 ENDPOINT = "https://push.example/x"
 
@@ -21,7 +21,7 @@ def server(command: Command) -> Reply | Failure:
             return Subscribed(1) if endpoint == ENDPOINT else gone
         case Unsubscribe():
             return Ack()
-    return Failure(ErrorCode.UNAVAILABLE, "later")
+    return unavailable(command)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,5 @@ def test_the_device_subscribes_by_itself_with_its_keys() -> None:
     connection = IrcConnection(server, "soju.im/webpush")
     connection.send(f"WEBPUSH REGISTER {ENDPOINT} auth=tB;p256dh=BP")
     (request,) = (one for one in connection.commands if isinstance(one, Subscribe))
-    assert (request.endpoint, request.p256dh, request.auth, request.kind, request.again) == (
-        ENDPOINT,
-        "BP",
-        "tB",
-        "irc",
-        True,
-    )
+    keys = (request.endpoint, request.p256dh, request.auth)
+    assert (*keys, request.kind, request.again) == (ENDPOINT, "BP", "tB", "irc", True)

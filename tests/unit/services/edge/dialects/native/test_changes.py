@@ -5,16 +5,15 @@ from typing import Any
 
 from hypothesis import example, given
 
-from services.edge.canonical.events import MessageChanged
-from services.edge.canonical.replies import DisplayChange, DisplayMessage
+from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo, DecodeError
 from services.edge.dialects.native import Native
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React, Reactions
+from shared.contract.message import ChangeMessage, React, Reactions
 from shared.contract.model import Message, Text
 from shared.emoji import is_one_cluster
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import frames, log_in, requests_of
+from tests.unit.services.edge.dialects.driving import log_in, requests_of
 from tests.unit.services.edge.dialects.user_texts import HOSTILE
 
 CHAT, BOB = ChatId(5), AccountId(34)
@@ -34,17 +33,6 @@ def only_object(out: tuple[object, ...]) -> dict[str, Any]:
     pairs, found = members
     assert len(pairs) == len(found), "no member twice"
     return json.loads(frame)  # type: ignore[no-any-return]
-
-
-@given(word=HOSTILE)
-@example(word='","code":18,"x":"')
-def test_an_event(word: str) -> None:
-    change = MessageChange(CHAT, 3, 8, ChangeKind.REACTION, BOB, 7, b"", {word: 2}, None, word, False)
-    event = only_object(frames(connection().encode_event(MessageChanged(DisplayChange(change)), 0.0)))
-    assert event == {
-        "ev": "changed", "chat": 5, "rev": 3, "index": 8, "kind": "reaction", "by": 34, "time": 7,
-        "reactions": {word: 2}, "emoji": word, "on": False,
-    }  # fmt: skip
 
 
 @given(word=HOSTILE)

@@ -24,6 +24,7 @@ from services.edge.dialects.native.shapes import Code, ErrorInfo, WhyNot
 from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import AccountId
 from shared.settings.limits import LimitsSettings
+from tests.unit.services.edge.dialects.driving import rejection
 from tests.vectors import load
 
 LOGIN = b'{"op":"login","id":1,"identifier":"ann","secret":{"scheme":"plain","value":"x"}}'
@@ -39,6 +40,12 @@ def value(frames: tuple[Outgoing, ...]) -> dict[str, Any]:
     assert isinstance(frame, bytes)
     shown: dict[str, Any] = json.loads(frame)
     return shown
+
+
+def error_of(dialect: Native, frame: bytes, now: float = 0.0) -> dict[str, Any]:
+    """Returns the error reply to a frame."""
+    rejected = rejection(dialect, frame, now)
+    return value(dialect.encode_error(None, rejected.failure, rejected.context))
 
 
 def rejections(dialect: Native, frame: bytes, now: float, most: int) -> int:
@@ -66,11 +73,10 @@ def test_a_client_permits_at_its_login_that_replies_overtake_each_other(entrance
 def test_frames_that_are_no_objects_end_the_connection_when_their_budget_is_spent() -> None:
     dialect = connection()
     assert rejections(dialect, b"hello", 100.0, 99) == 50
-    with pytest.raises(DecodeError) as rejected:
-        dialect.decode(b"[]", 100.0)
-    assert value(dialect.encode_error(None, rejected.value.failure))["error"]["code"] == "invalid"
-    assert rejected.value.disconnect is not None
-    assert dialect.encode_close(*rejected.value.disconnect)[1:] == (4008, '{"code":"invalid","retry_ms":60000}')
+    rejected = rejection(dialect, b"[]", 100.0)
+    assert value(dialect.encode_error(None, rejected.failure))["error"]["code"] == "invalid"
+    assert rejected.disconnect is not None
+    assert dialect.encode_close(*rejected.disconnect)[1:] == (4008, '{"code":"invalid","retry_ms":60000}')
     assert rejections(connection(), b'{"op":"fly"}', 100.0, 99) == 99, "objects do not count"
     assert rejections(connection(rates=False), b"hello", 100.0, 99) == 99
 
@@ -78,17 +84,14 @@ def test_frames_that_are_no_objects_end_the_connection_when_their_budget_is_spen
 def test_the_budget_of_bad_frames_comes_back() -> None:
     dialect = connection()
     rejections(dialect, b"hello", 100.0, 50)
-    with pytest.raises(DecodeError):
-        dialect.decode(b"hello", 101.0)
+    assert rejection(dialect, b"hello", 101.0).disconnect is None
 
 
 def test_commands_of_a_rate_are_limited_apart_from_others() -> None:
     dialect, (per_second, burst) = connection(), RATES[RateClass.ENTRANCE]
     for _ in range(burst):
         dialect.decode(LOGIN, 100.0)
-    with pytest.raises(DecodeError) as rejected:
-        dialect.decode(LOGIN, 100.0)
-    error = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
+    error = error_of(dialect, LOGIN, 100.0)
     assert error["re"] == 1
     assert error["error"]["code"] == ErrorCode.RATE_LIMITED
     assert error["error"]["text"] == "too many commands with the rate `entrance`, slow down"
@@ -139,13 +142,7 @@ def test_other_closes_stay_as_they_are() -> None:
     assert connection().encode_close(1000, "logged out") == ((), 1000, "logged out")
 
 
-def test_every_operation_has_a_vector_and_a_name_of_its_own() -> None:
-    used = {
-        vector.frame["op"]
-        for vector in load("native").vectors
-        if isinstance(vector.frame, dict) and "op" in vector.frame
-    }
-    assert set(BY_NAME) <= used
+def test_every_operation_has_a_name_of_its_own() -> None:
     assert len(BY_NAME) == len(OPERATIONS)
 
 
@@ -168,10 +165,7 @@ def test_a_wrong_parameter_is_named_in_the_error(operation: AnyOperation) -> Non
         if one.name == "id":
             continue
         frame = json.dumps({**valid(operation), "id": "x7", one.encode_name: {"not": ["this"]}}).encode()
-        dialect = connection(rates=False)
-        with pytest.raises(DecodeError) as rejected:
-            dialect.decode(frame, 0.0)
-        shown = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
+        shown = error_of(connection(rates=False), frame)
         assert shown["re"] == "x7"
         assert shown["error"]["code"] == "invalid"
         assert shown["error"]["text"]
@@ -195,11 +189,12 @@ def valid(operation: AnyOperation) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_rejected_value_is_named_in_the_error(members: dict[str, Any], code: str, field: str) -> None:
-    dialect = connection()
-    with pytest.raises(DecodeError) as rejected:
-        dialect.decode(json.dumps({**members, "id": 7}).encode(), 0.0)
-    shown = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
+    shown = error_of(connection(), json.dumps({**members, "id": 7}).encode())
     assert (shown["re"], shown["error"]["code"], shown["error"]["field"]) == (7, code, field)
+
+
+def quiet(zone: str, start: str = "09:00") -> dict[str, Any]:
+    return {"op": "set_settings", "quiet": {"tz": zone, "from": start, "to": "10:00"}}
 
 
 @pytest.mark.parametrize(
@@ -217,21 +212,9 @@ def test_a_rejected_value_is_named_in_the_error(members: dict[str, Any], code: s
         ({"op": "sync", "have": {"7": [1], "12": 5}}, "have[12]", "`have[12]` must be a list", Reason.TYPE),
         ({"op": "sync", "have": {"12": ["x"]}}, "have[12][0]", "`have[12][0]` must be an integer", Reason.TYPE),
         ({"op": "here", "state": "asleep"}, "state", "`state` has a value that is not permitted", Reason.CHOICE),
-        (
-            {"op": "set_settings", "quiet": {"tz": "Z", "from": "9:00", "to": "10:00"}},
-            "quiet.from",
-            "`quiet.from` does not have the required form",
-            Reason.FORM,
-        ),
-        *(
-            (
-                {"op": "set_settings", "quiet": {"tz": zone, "from": "09:00", "to": "10:00"}},
-                "quiet.tz",
-                "`quiet.tz` must be a time zone that this server knows",
-                Reason.CHOICE,
-            )
-            for zone in ("Europe/Atlantis", "Europe")
-        ),
+        (quiet("Z", "9:00"), "quiet.from", "`quiet.from` does not have the required form", Reason.FORM),
+        (quiet("Europe/Atlantis"), "quiet.tz", "`quiet.tz` must be a time zone that this server knows", Reason.CHOICE),
+        (quiet("Europe"), "quiet.tz", "`quiet.tz` must be a time zone that this server knows", Reason.CHOICE),
     ],
 )
 def test_a_rejected_parameter_is_explained_in_plain_words(
@@ -239,13 +222,8 @@ def test_a_rejected_parameter_is_explained_in_plain_words(
 ) -> None:
     native = connection(rates=False)
     native.logged_in(AccountId(12), 0.0)
-    with pytest.raises(DecodeError) as rejected:
-        native.decode(json.dumps({"id": 1, **members}).encode(), 0.0)
-    failure = rejected.value.failure
-    assert (failure.field, failure.text, failure.reason) == (field, text, reason)
-    (frame,) = native.encode_error(None, failure, rejected.value.context)
-    assert isinstance(frame, bytes)
-    assert json.loads(frame)["error"] == {"code": "invalid", "text": text, "field": field, "reason": reason.value}
+    shown = error_of(native, json.dumps({"id": 1, **members}).encode())
+    assert shown["error"] == {"code": "invalid", "text": text, "field": field, "reason": reason.value}
 
 
 def test_codes_and_reasons_are_closed_lists() -> None:

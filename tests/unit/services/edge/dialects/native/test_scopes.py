@@ -17,6 +17,7 @@ from shared.contract.ephemeral import ChatRead, Typing
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.settings.limits import LimitsSettings
+from tests.unit.services.edge.dialects.driving import rejection
 from tests.vectors import load
 
 USERS = {
@@ -87,16 +88,11 @@ def test_a_token_that_cannot_read_forwards_nothing() -> None:
 
 @pytest.mark.parametrize("frame", [b'{"op":"send","id":1,"chat":5,"text":"a","nonce":"n"}', FRAMES["send"]])
 def test_the_frequent_command_needs_its_scope(frame: bytes) -> None:
-    with pytest.raises(DecodeError) as rejected:
-        bot(TokenScope.READ).decode(frame, 100.0)
-    (reply,) = bot().encode_error(None, rejected.value.failure, rejected.value.context)
+    rejected = rejection(bot(TokenScope.READ), frame, 100.0)
+    (reply,) = bot().encode_error(None, rejected.failure, rejected.context)
     assert isinstance(reply, bytes)
-    assert json.loads(reply)["error"] == {
-        "code": "forbidden",
-        "text": "the token lacks the scope send",
-        "field": "scope",
-        "reason": "scope",
-    }
+    text = "the token lacks the scope send"
+    assert json.loads(reply)["error"] == {"code": "forbidden", "text": text, "field": "scope", "reason": "scope"}
 
 
 @pytest.mark.parametrize("event", [Typing(ChatId(5), AccountId(1), 100), ChatRead(ChatId(5), 3, 0, 0)])

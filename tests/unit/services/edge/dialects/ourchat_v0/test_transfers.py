@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.commands import Command, DropUpload, PostMessage, PostUpload, StartUpload, UploadPart
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
-from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
-from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, File, Image, Media, Message, Segment, Text
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import BASE_URL
+from tests.unit.services.edge.dialects.driving import BASE_URL, display
 
 ME = AccountId(12)
 CHAT = ChatId(5)
@@ -63,15 +61,11 @@ def is_stray(dialect: OurChatV0, now: float = 0.0) -> bool:
 
 
 def shown(*segments: Segment, binary: bool = True) -> list[Outgoing]:
-    message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    return list(connection(binary=binary).encode_message(DisplayMessage(message, segments)))
+    return list(connection(binary=binary).encode_message(display(*segments)))
 
 
 def media(size: int, packages: int = 0) -> Media:
     return Media("00ff", "cat.png", size, "ab", "image/png", packages)
-
-
-# In
 
 
 @given(st.lists(st.binary(max_size=10), min_size=1, max_size=20), st.sampled_from([2, 3]))
@@ -210,18 +204,8 @@ def test_text_may_arrive_between_packages() -> None:
     assert sent(dialect, b"abc") == UploadPart(1, b"abc")
 
 
-def test_an_announcement_before_the_login_is_rejected() -> None:
-    dialect = connection()
-    dialect.logged_in(NO_ACCOUNT, 0.0)
-    assert rejected(dialect, 1, 3) is ErrorCode.UNAUTHENTICATED
-    assert sent(dialect, b"abc") is None
-
-
 def test_an_announcement_without_binary_frames_is_rejected() -> None:
     assert rejected(connection(binary=False), 1, 3) is ErrorCode.INVALID
-
-
-# Out
 
 
 def frames(out: list[Outgoing]) -> list[Any]:
@@ -259,9 +243,7 @@ def test_the_number_of_packages_is_kept_unless_they_are_too_large(size: int, upl
 
 
 def test_media_without_packages_is_sent_in_packages_of_256_kib() -> None:
-    segments = (File(media(1024**2)),)
-    message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    (content,) = connection(LimitsSettings()).encode_message(DisplayMessage(message, segments))
+    (content,) = connection(LimitsSettings()).encode_message(display(File(media(1024**2))))
     assert isinstance(content, MediaPayload)
     assert content.packages == 4
 

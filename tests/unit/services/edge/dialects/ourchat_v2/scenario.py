@@ -10,16 +10,15 @@ from typing import Any
 from services.edge.canonical.events import ChatJoined, MaintenanceChanged
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import MessageAccepted, Reply
-from services.edge.dialects.base import Dialect, DisplayMessage, LoadedChat, Push
+from services.edge.dialects.base import Dialect, DisplayMessage, LoadedChat, Push, Request
 from services.edge.dialects.ourchat_v2 import V2PushGate
-from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.body import pack_segments
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, Text
 from shared.contract.session import AccountView, ChatView
-from tests.unit.services.edge.dialects.driving import connect, only_request
+from tests.unit.services.edge.dialects.driving import ENTRIES, connect, only_request
 
 ME, OTHER = AccountId(12), AccountId(34)
 
@@ -39,9 +38,7 @@ class ClientFrame:
 
 class V2Scenario:
     def __init__(self) -> None:
-        entry = by_path("/ws/ourchat-v2", DIALECTS)
-        assert entry is not None
-        self.dialect: Dialect = connect(entry)
+        self.dialect: Dialect = connect(ENTRIES["ourchat-v2"])
         assert isinstance(self.dialect.gate, V2PushGate)
         self.gate = self.dialect.gate
         self.now = 100.0
@@ -80,26 +77,15 @@ class V2Scenario:
         view = AccountView(Profile(id=ME, uuid="u", nickname="n"))
         self._request({"code": 10, "ocid": ME, "request_values": values}, view)
 
-    def request_session(self, chat: int) -> None:
-        self._request({"code": 1, "session_id": chat, "request_values": ["session_id"]}, view_of(chat))
+    def request_session(self, chat: int, failure: Failure | None = None) -> None:
+        self._request({"code": 1, "session_id": chat, "request_values": ["session_id"]}, failure or view_of(chat))
 
-    def request_session_and_fail(self, chat: int) -> None:
-        self._request(
-            {"code": 1, "session_id": chat, "request_values": ["name"]}, Failure(ErrorCode.UNAVAILABLE, "later")
-        )
-
-    def create(self, chat: int, *before_the_reply: int) -> None:
+    def create(self, chat: int, *before_the_reply: int, failure: Failure | None = None) -> None:
         """Creates a session. Meanwhile, the account joins these chats."""
         request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.join(other)
-        self._write(self.dialect.encode_reply(request, view_of(chat), self.now))
-
-    def create_and_fail(self, *before_the_reply: int) -> None:
-        request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
-        for other in before_the_reply:
-            self.join(other)
-        self._write(self.dialect.encode_error(request, Failure(ErrorCode.NOT_FOUND, "nobody")))
+        self._reply(request, failure or view_of(chat))
 
     def send(self, chat: int) -> None:
         """Sends a message, and delivers its echo."""
@@ -110,7 +96,9 @@ class V2Scenario:
         self._request(frame, MessageAccepted(message, lambda: frames))
 
     def _request(self, frame: dict[str, Any], reply: Reply | Failure) -> None:
-        request = only_request(self.dialect, json.dumps(frame).encode(), self.now)
+        self._reply(only_request(self.dialect, json.dumps(frame).encode(), self.now), reply)
+
+    def _reply(self, request: Request, reply: Reply | Failure) -> None:
         if isinstance(reply, Failure):
             self._write(self.dialect.encode_error(request, reply))
         else:

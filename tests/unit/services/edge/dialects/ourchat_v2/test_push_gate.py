@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from services.edge.dialects.ourchat_v2 import APART, SECOND
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId
 from tests.unit.services.edge.dialects.ourchat_v2.scenario import V2Scenario
 
 HOME = 5
 NEW = 7
 START = 100.0
+FAILURE = Failure(ErrorCode.UNAVAILABLE, "later")
 
 
 @pytest.fixture
@@ -128,16 +130,6 @@ def test_the_first_second_begins_with_the_reply_to_the_login() -> None:
 # The tests below are about clients other than the PC client.
 
 
-def test_a_1_opens_its_own_session_only(plain: V2Scenario) -> None:
-    plain.load_chats(NEW)
-    plain.request_session(NEW)
-    plain.receive(HOME)
-    plain.receive(NEW)
-    plain.wait(2)
-    assert times(plain, NEW) == [APART]
-    assert times(plain, HOME) == [SECOND]
-
-
 def test_a_session_that_was_announced_is_not_announced_again(plain: V2Scenario) -> None:
     plain.wait(3)
     plain.join(NEW)
@@ -160,7 +152,7 @@ def test_messages_of_a_new_session_arrive_at_once_after_a_1(plain: V2Scenario) -
 
 
 def test_a_failed_1_opens_nothing(plain: V2Scenario) -> None:
-    plain.request_session_and_fail(HOME)
+    plain.request_session(HOME, FAILURE)
     plain.receive(HOME)
     plain.wait(0.9)
     assert plain.messages() == []
@@ -204,23 +196,10 @@ def test_a_new_session_is_announced_at_once_and_its_messages_wait_for_a_1(pc_cli
 
 def test_a_failed_1_keeps_the_messages_held(pc_client: V2Scenario) -> None:
     pc_client.wait(3)
-    pc_client.request_session_and_fail(HOME)
+    pc_client.request_session(HOME, FAILURE)
     pc_client.receive(HOME)
     pc_client.wait(60)
     assert pc_client.messages() == []
-
-
-def test_a_late_detected_pc_client_is_treated_as_one_from_then_on(plain: V2Scenario) -> None:
-    plain.load_chats(NEW)
-    plain.request_session(NEW)
-    plain.wait(2)
-    plain.receive(HOME)
-    plain.receive(NEW)
-    plain.request_account(pc_client=True)
-    plain.receive(HOME)
-    plain.receive(NEW)
-    plain.wait(60)
-    assert [(chat, index) for _, chat, index in plain.messages()] == [(HOME, 1), (NEW, 1), (NEW, 2)]
 
 
 def test_an_unanswered_10_detects_the_pc_client() -> None:
@@ -259,29 +238,10 @@ def test_a_message_that_overtakes_the_reply_to_an_8_waits_for_it(plain: V2Scenar
 
 def test_a_chat_joined_during_a_failed_8_is_announced_after_it(plain: V2Scenario) -> None:
     plain.wait(3)
-    plain.create_and_fail(8)
+    plain.create(NEW, 8, failure=FAILURE)
     assert plain.codes()[-2:] == [9, 18]
     plain.wait(0)
     assert plain.announced()[-1] == (START + 3, 8)
-
-
-def test_messages_of_an_own_new_session_come_before_the_echo(plain: V2Scenario) -> None:
-    plain.wait(3)
-    plain.create(NEW)
-    plain.receive(NEW)
-    plain.send(NEW)
-    plain.wait(2)
-    assert [(at - START, index) for at, _, index in plain.messages()] == [(3.0, 1), (3.0, 2)]
-
-
-def test_posting_releases_the_held_messages_of_the_chat_before_the_echo(plain: V2Scenario) -> None:
-    plain.receive(HOME)
-    plain.receive(HOME)
-    plain.receive(NEW)
-    plain.send(HOME)
-    assert plain.messages() == [(START, HOME, 1), (START, HOME, 2), (START, HOME, 3)]
-    plain.wait(3)
-    assert [index for _, _, index in plain.messages(NEW)] == [1]
 
 
 def test_posting_to_a_new_session_announces_it_before_its_messages(plain: V2Scenario) -> None:

@@ -1,24 +1,23 @@
 """Frames of pipe that are not in its vectors: the login, the account that a frame names, and errors."""
 
+from itertools import product
+
 import pytest
 
 from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.pipe import Pipe
 from services.edge.dialects.pipe.frames import READERS
-from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from tests.unit.services.edge.dialects.driving import comparable, connect
+from tests.unit.services.edge.dialects.driving import ENTRIES, comparable, connect
 
 ME, OTHER = AccountId(12), AccountId(34)
 
 
 def connection(account: AccountId = NO_ACCOUNT) -> Pipe:
-    entry = by_path("/ws/pipe", DIALECTS)
-    assert entry is not None
-    pipe = connect(entry)
+    pipe = connect(ENTRIES["pipe"])
     assert isinstance(pipe, Pipe)
     pipe.logged_in(account, 0.0)
     return pipe
@@ -75,18 +74,11 @@ def test_each_command_with_another_uid_is_rejected(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(READERS))
-@pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
-def test_every_error_of_every_command_has_its_frame(command: str, code: ErrorCode) -> None:
+def test_every_error_of_every_command_has_its_frame(command: str) -> None:
     word = "up_pass" if command == "forget_passwd" else command
-    for text in ("because", ""):
-        assert connection().encode_error(None, Failure(code, text), command) == (
-            f"{word}_error|{text or code.value}".encode(),
-        )
-
-
-def test_a_frame_without_a_command_gets_the_general_error() -> None:
-    failure = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
-    assert connection().encode_error(None, failure) == (b"error|too many requests, slow down",)
+    for code, text in product(ErrorCode, ("because", "")):
+        frame = f"{word}_error|{text or code.value}".encode()
+        assert connection().encode_error(None, Failure(code, text), command) == (frame,)
 
 
 @pytest.mark.parametrize("frame", [Binary(b"login|a|b"), b"login|\xff|b", b"\xed\xa0\x80"])

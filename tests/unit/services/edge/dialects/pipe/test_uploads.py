@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.edge.canonical.commands import Command, PostMessage, PostUpload, StartUpload, UploadPart
-from services.edge.dialects.base import ConnectionInfo, DecodeError, DisplayMessage, Request
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.pipe import Pipe
-from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import File, Image, Media, Message, ProfileSummary, Segment, Text
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import File, Image, Media, Segment
 from shared.settings.limits import LimitsSettings
-from tests.unit.services.edge.dialects.driving import BASE_URL
+from tests.unit.services.edge.dialects.driving import BASE_URL, display
 
 ME, OTHER = AccountId(12), AccountId(34)
 NO_CHAT = ChatId(0)
@@ -137,12 +136,8 @@ def test_a_sent_file_keeps_the_name_of_its_command(pipe: Pipe) -> None:
     assert pipe.encode_error(sent_file, REJECTED) == (b"send_file_error|too much",)
 
 
-# Out
-
-
-def pushed(base_url: str, *segments: Segment, to: AccountId | None = ME) -> str:
-    message = Message(ChatId(6), 1, MessageId(77), OTHER, 1724400000456, pack_segments(segments), Nonce(1))
-    (frame,) = connection(base_url).encode_message(DisplayMessage(message, segments, ProfileSummary("Bob", "u"), to))
+def pushed(base_url: str, *segments: Segment) -> str:
+    (frame,) = connection(base_url).encode_message(display(*segments, sender=OTHER, to=ME))
     assert isinstance(frame, bytes)
     return frame.decode()
 
@@ -161,9 +156,3 @@ def test_a_private_file_is_pushed_with_its_host_and_path(base_url: str, place: s
 ])  # fmt: skip
 def test_a_file_beyond_plain_http_is_pushed_by_its_address(base_url: str) -> None:
     assert pushed(base_url, Image(MEDIA)) == f"message|0|34|1724400000|[图片] cat.png {base_url}/media/00ff"
-
-
-def test_a_file_in_a_group_or_with_text_is_a_message() -> None:
-    shown = f"[图片] cat.png {BASE_URL}/media/00ff"
-    assert pushed(BASE_URL, Image(MEDIA), to=None) == f"message|1|6|1724400000|Bob: {shown}"
-    assert pushed(BASE_URL, Text("look"), Image(MEDIA)) == f"message|0|34|1724400000|look {shown}"

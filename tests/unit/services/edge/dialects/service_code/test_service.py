@@ -105,9 +105,6 @@ def test_exactly_the_same_secret_matches(secret: str | int) -> None:
     assert token_of(service, f"{secret}x") == f"{secret}x"
 
 
-# Pushes
-
-
 @pytest.mark.parametrize(("query", "pushes"), [
     ("", False), ("push=1", True), ("a=b&push=1", True), ("push=0", False), ("push", False), ("push=11", False),
     ("nopush=1", False), ("push=1&push=0", False),
@@ -137,14 +134,11 @@ def test_pushes_begin_with_the_login_not_with_its_request() -> None:
     assert not service.receives_pushes
 
 
-# Error replies
-
-
 @pytest.mark.parametrize("kind", [None, Login, Register, RequestMembership, CreateChatByUuid])
-@pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
-def test_every_error_reply_has_a_documented_form(kind: type | None, code: ErrorCode) -> None:
-    reply = json.loads(*error_reply(kind, Failure(code, "because")))
-    if reply["state_code"] == 200:
-        assert reply["content"] == {"msg": "failed", "cause": "because"}
-    else:
-        assert reply == {"state_code": STATES[code], "content": {"msg": "because"}}
+def test_every_error_reply_has_a_documented_form(kind: type | None) -> None:
+    for code in ErrorCode:
+        reply = json.loads(*error_reply(kind, Failure(code, "because")))
+        if reply["state_code"] == 200:
+            assert reply["content"] == {"msg": "failed", "cause": "because"}
+        else:
+            assert reply == {"state_code": STATES[code], "content": {"msg": "because"}}
