@@ -1,6 +1,6 @@
 """Parts of auth on real servers. Password hashes are cheap."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.unit.services.auth.smtp_server import FakeSmtpServer
 _STATE = ("INSERT INTO state VALUES ('revocations', 0), ('maintenance', 0)",)
 
 MakeCluster = Callable[..., AuthCluster]
+StartCluster = Callable[..., Awaitable[tuple[AuthCluster, EdgeProbe]]]
 MakeSmtpServer = Callable[..., FakeSmtpServer]
 
 
@@ -60,10 +61,14 @@ def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+ON_BOTH = pytest.mark.parametrize("tables_url", ["sqlite", "postgresql"], indirect=True)
+"""Runs a test on SQLite and on PostgreSQL. Tests of rules, whose statements the store's tests run, need only SQLite."""
+
+
+@pytest.fixture
 def tables_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
-    """The URL of a migrated database: first SQLite, then PostgreSQL."""
-    if request.param == "sqlite":
+    """The URL of a migrated database: SQLite, unless the test is `ON_BOTH`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
         return sqlite_url
     url: str = request.getfixturevalue("_postgres_url")
     empty(settings_of(url).database_url("auth"), AuthBase.metadata, *_STATE)
@@ -106,8 +111,21 @@ async def make_cluster(
 
 
 @pytest.fixture
-def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
-    return make_cluster(sqlite_url)
+def start(make_cluster: MakeCluster, tables_url: str) -> StartCluster:
+    """A function that starts a cluster with these sections of settings, and an edge."""
+
+    async def start(replicas: int = 1, **sections: object) -> tuple[AuthCluster, EdgeProbe]:
+        cluster = make_cluster(tables_url, **sections)
+        for _ in range(replicas):
+            cluster.start_auth()
+        return cluster, await cluster.edge()
+
+    return start
+
+
+@pytest.fixture
+def cluster(make_cluster: MakeCluster, tables_url: str) -> AuthCluster:
+    return make_cluster(tables_url)
 
 
 @pytest.fixture

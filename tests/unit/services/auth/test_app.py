@@ -61,14 +61,6 @@ async def test_ready_without_redis_not_without_the_broker(
     assert "dragoman_auth_logins_total" in await becomes(cluster, 200, "/metrics")
 
 
-async def test_it_becomes_ready_when_the_broker_starts(cluster: AuthCluster, nats_server: NatsServer) -> None:
-    nats_server.kill()
-    cluster.start_auth()
-    assert "nats" in await becomes(cluster, 503)
-    nats_server.start()
-    await becomes(cluster, 200)
-
-
 async def test_it_stops_while_the_broker_is_away(cluster: AuthCluster, nats_server: NatsServer) -> None:
     nats_server.kill()
     cluster.start_auth()

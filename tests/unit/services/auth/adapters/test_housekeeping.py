@@ -20,7 +20,7 @@ from shared.contract.ids import AccountId
 from shared.database import Database, DatabaseUnavailable
 from shared.settings.accounts import AuthSettings
 from tests.support.waiting import WAIT_SECONDS
-from tests.unit.services.auth.conftest import cheap_auth
+from tests.unit.services.auth.conftest import ON_BOTH, cheap_auth
 
 DAY = 86_400
 SUBJECT = VerificationSubject(VerificationPurpose.LOGIN, "ann@example.org", AccountId(1))
@@ -49,6 +49,7 @@ async def no_guests() -> None:
     pass
 
 
+@ON_BOTH
 async def test_revocations_and_tickets_without_effect_are_purged(database: Database) -> None:
     await revoke(database, 7.1)
     young = [await revoke(database, 6.9), await revoke(database, 0)]

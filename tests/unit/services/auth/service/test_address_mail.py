@@ -16,7 +16,7 @@ from shared.contract.made import ExportLogins
 from shared.contract.recovery import RequestRecovery
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, rejection_code
-from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.conftest import ON_BOTH, StartCluster, cheap_auth
 from tests.unit.services.auth.service.test_mail_recovery import mails, recover, run, ticket_in
 from tests.unit.services.auth.service.test_verification import BASE, link_in, open_link, parse_link, with_wrong_code
 
@@ -29,11 +29,6 @@ DAY_MS = 86_400_000
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sends mails at the next check of the outbox."""
     monkeypatch.setattr("services.auth.adapters.publishing._POLL_SECONDS", 0.05)
-
-
-@pytest.fixture
-def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
-    return make_cluster(sqlite_url)
 
 
 async def log_in(edge: EdgeProbe, email: str = EMAIL, origin: Origin = ORIGIN) -> None:
@@ -51,13 +46,9 @@ async def offered(cluster: AuthCluster) -> int:
     return found
 
 
-async def test_the_next_login_mails_one_link_which_verifies_the_address(
-    tables_url: str, make_cluster: MakeCluster
-) -> None:
-    cluster = make_cluster(tables_url)
+@ON_BOTH
+async def test_the_next_login_mails_one_link_which_verifies_the_address(cluster: AuthCluster, edge: EdgeProbe) -> None:
     cluster.start_auth()
-    cluster.start_auth()
-    edge = await cluster.edge()
     ann = await edge.register(EMAIL)
     await asyncio.gather(*(log_in(edge) for _ in range(4)))
     link = link_in(mail := await cluster.mail())
@@ -106,23 +97,17 @@ async def test_nobody_else_gets_it(cluster: AuthCluster, edge: EdgeProbe) -> Non
 
 @pytest.mark.parametrize("recovery", ["any", "off"])
 async def test_no_mail_is_sent_where_it_serves_nothing(
-    recovery: str, make_cluster: MakeCluster, sqlite_url: str, tmp_path_factory: pytest.TempPathFactory
+    recovery: str, start: StartCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     auth = cheap_auth(tmp_path_factory.mktemp("keys")).model_copy(update={"mail_recovery": recovery})
-    cluster = make_cluster(sqlite_url, auth=auth)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    cluster, edge = await start(auth=auth)
     await edge.register(EMAIL)
     await log_in(edge)
     assert await offered(cluster) == 0
 
 
-async def test_beyond_the_limit_a_later_login_sends_it_and_requested_mails_have_room(
-    make_cluster: MakeCluster, sqlite_url: str
-) -> None:
-    cluster = make_cluster(sqlite_url, limits=LimitsSettings(mails_per_address=1))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_beyond_the_limit_a_later_login_sends_it_and_requested_mails_have_room(start: StartCluster) -> None:
+    cluster, edge = await start(limits=LimitsSettings(mails_per_address=1))
     for email in (EMAIL, BOB):
         await edge.register(email)
         await log_in(edge, email)

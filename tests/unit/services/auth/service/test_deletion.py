@@ -14,17 +14,16 @@ from shared.contract.routes import Ack
 from shared.tokens import Verifier
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, logs_in, plain, rejection, rejection_code
-from tests.unit.services.auth.conftest import MakeCluster
+from tests.unit.services.auth.conftest import ON_BOTH
 
 
 def deletion(account: AccountId, secret: str) -> DeleteAccount:
     return DeleteAccount(account, plain(secret), ORIGIN)
 
 
-async def test_deletion_erases_at_once_where_services_reply(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge, session, message = await cluster.edge(), await cluster.session(), await cluster.message()
+@ON_BOTH
+async def test_deletion_erases_at_once_where_services_reply(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    session, message = await cluster.session(), await cluster.message()
     uuid = "00000000-0000-4000-8000-000000000001"
     made = await edge.register("ann@example.org", username="ann", uuid=uuid)
     assert await edge.send(DeleteAccount(made.account)) == Ack()
@@ -44,11 +43,9 @@ async def test_deletion_erases_at_once_where_services_reply(tables_url: str, mak
 
 
 async def test_the_durable_event_follows_the_requests_because_it_has_no_reason(
-    tables_url: str, make_cluster: MakeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: AuthCluster, edge: EdgeProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge, session, message = await cluster.edge(), await cluster.session(), await cluster.message()
+    session, message = await cluster.session(), await cluster.message()
     made = await edge.register("ann@example.org")
     woken: list[tuple[list[AccountId], list[AccountId]]] = []
     monkeypatch.setattr(OutboxRelay, "wake", lambda _: woken.append(([*session.erased], [*message.erased])))
@@ -56,10 +53,7 @@ async def test_the_durable_event_follows_the_requests_because_it_has_no_reason(
     assert woken == [([made.account], [made.account])]
 
 
-async def test_a_secret_is_checked_if_there_is_one(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_a_secret_is_checked_if_there_is_one(edge: EdgeProbe) -> None:
     made = await edge.register("ann@example.org")
     error = await rejection(edge.send(deletion(made.account, "wrong")))
     assert (error.failure.code, error.failure.field) == (ErrorCode.UNAUTHENTICATED, "secret")
@@ -101,7 +95,7 @@ async def test_a_repeated_deletion_changes_nothing(cluster: AuthCluster, edge: E
     assert len((await edge.send(ListRevocations())).revocations) == 1
 
 
-@pytest.mark.parametrize("actor", [NO_ACCOUNT, AccountId(-1)])
-async def test_logout_and_deletion_need_an_account(edge: EdgeProbe, actor: AccountId) -> None:
-    for work in (edge.send(DeleteAccount(actor)), edge.send(Logout("s", actor))):
-        assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED
+async def test_logout_and_deletion_need_an_account(edge: EdgeProbe) -> None:
+    for actor in (NO_ACCOUNT, AccountId(-1)):
+        for work in (edge.send(DeleteAccount(actor)), edge.send(Logout("s", actor))):
+            assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED

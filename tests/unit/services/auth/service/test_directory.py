@@ -7,7 +7,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_code
-from tests.unit.services.auth.conftest import MakeCluster
+from tests.unit.services.auth.conftest import ON_BOTH, MakeCluster
 
 CALLER = AccountId(7)
 
@@ -21,6 +21,7 @@ def cluster(make_cluster: MakeCluster, tables_url: str) -> AuthCluster:
     return make_cluster(tables_url, limits=LimitsSettings(searches_per_account=8))
 
 
+@ON_BOTH
 async def test_only_whole_names_find_an_account_and_searches_are_limited(edge: EdgeProbe) -> None:
     ann = (await edge.register("ann@example.org", username="ann")).account
     number = f"{ann}"

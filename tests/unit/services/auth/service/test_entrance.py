@@ -6,7 +6,7 @@ import pytest
 
 from shared.contract.auth import Entrance, ListRevocations
 from shared.settings.accounts import MailSettings, VerificationSettings
-from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.conftest import StartCluster, cheap_auth
 
 
 @pytest.mark.parametrize(
@@ -21,16 +21,12 @@ from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
         ),
     ],
 )
-async def test_it_follows_the_settings(
-    sqlite_url: str, make_cluster: MakeCluster, tmp_path: Path, auth: dict[str, object], has_mail: bool,
+async def test_it_follows_the_settings(start: StartCluster, tmp_path: Path, auth: dict[str, object], has_mail: bool,
     entrance: Entrance,
 ) -> None:  # fmt: skip
-    cluster = make_cluster(
-        sqlite_url,
+    _, edge = await start(
         auth=cheap_auth(tmp_path / "keys").model_copy(update=auth),
         mail=MailSettings(outbox=tmp_path / "outbox" if has_mail else Path()),
         verification=VerificationSettings(registration=True),
     )
-    cluster.start_auth()
-    edge = await cluster.edge()
     assert (await edge.request(ListRevocations.route, ListRevocations())).entrance == entrance

@@ -25,7 +25,6 @@ from shared.contract.model import Scheme, Secret
 from shared.database import open_engine
 from shared.settings.accounts import AuthSettings
 from shared.settings.servers import OpsSettings
-from tests.support.servers import ValkeyServer
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -36,7 +35,7 @@ from tests.unit.services.auth.cluster import (
     rejection,
     rejection_code,
 )
-from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.conftest import MakeCluster, StartCluster, cheap_auth
 
 Form = Literal["NFC", "NFD"]
 FORMS: tuple[Form, Form] = ("NFC", "NFD")
@@ -132,20 +131,8 @@ async def test_guessing_is_limited_equally_for_known_and_unknown_accounts(limite
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
-async def test_limits_hold_while_redis_is_unavailable(limited: AuthCluster, valkey_server: ValkeyServer) -> None:
-    limited.start_auth()
-    edge = await limited.edge()
-    await edge.register("ann@example.org")
-    valkey_server.kill()
-    got = await login_codes(edge, "ann@example.org", ["wrong"] * 6, ELSEWHERE)
-    assert got == [ErrorCode.UNAUTHENTICATED] * 5 + [ErrorCode.RATE_LIMITED]
-    assert isinstance(await edge.login("ann@example.org"), Authenticated)
-
-
-async def test_every_login_costs_one_hash(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, ops=OpsSettings(port=free_port()))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_every_login_costs_one_hash(start: StartCluster) -> None:
+    cluster, edge = await start(ops=OpsSettings(port=free_port()))
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))
     wrong = [
         edge.login("ann@example.org", "wrong"),
@@ -179,11 +166,9 @@ def _fetch(url: str) -> str:
 
 
 async def test_outdated_hashes_are_renewed_at_the_next_login(
-    make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
+    make_cluster: MakeCluster, start: StartCluster, sqlite_url: str, tmp_path: Path
 ) -> None:
-    cluster = make_cluster(sqlite_url)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    cluster, edge = await start()
     await edge.register("ann@example.org")
     await cluster.stop_auth()
     dear = cheap_auth(tmp_path / "keys").model_copy(update={"argon2_memory_kib": 32, "argon2_iterations": 2})
@@ -216,16 +201,12 @@ async def test_an_account_deleted_during_a_login_is_rejected(
     assert await rejection_code(login) == ErrorCode.UNAUTHENTICATED
 
 
-async def test_a_storm_of_logins_does_not_block_other_requests(
-    make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
-) -> None:
+async def test_a_storm_of_logins_does_not_block_other_requests(start: StartCluster, tmp_path: Path) -> None:
     """The hashes are real, and there are more logins than the queue holds.
 
     Some logins are rejected, and other requests are served.
     """
-    cluster = make_cluster(sqlite_url, auth=AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start(auth=AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))
     storm = asyncio.gather(*(edge.login("ann@example.org", "wrong") for _ in range(12)), return_exceptions=True)
     waits: list[float] = []

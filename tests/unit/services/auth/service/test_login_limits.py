@@ -328,9 +328,3 @@ async def test_without_rates_nothing_is_rejected_but_failures_may_count(window: 
     for _ in range(30):
         await fail(counting, "7")
     assert await counting.failures(sole("7")) == 30
-
-
-async def test_without_redis_the_limits_hold(limits: LoginLimiter, valkey_server: ValkeyServer) -> None:
-    valkey_server.kill()
-    assert [await passes(limits.registration(HOME)) for _ in range(6)] == [True] * 5 + [False]
-    assert [await passes(fail(limits, "7")) for _ in range(6)] == [True] * 5 + [False]

@@ -40,7 +40,7 @@ from tests.unit.services.auth.cluster import (
     rejection,
     rejection_code,
 )
-from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.conftest import ON_BOTH, MakeCluster, StartCluster, cheap_auth
 from tests.unit.services.auth.service.test_verification import open_link, pending, request_link
 
 EMAIL = "ann@example.org"
@@ -55,19 +55,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_any(make_cluster: MakeCluster, tmp_path: Path) -> MakeCluster:
-    """A function that makes clusters. These mail tickets to any address."""
-
-    def make(database_url: str, **sections: object) -> AuthCluster:
-        auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
-        return make_cluster(database_url, **{"auth": auth, **sections})
-
-    return make
+def start_any(start: StartCluster, tmp_path: Path) -> StartCluster:
+    """A function that starts clusters. These mail tickets to any address."""
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
+    return partial(start, auth=auth)
 
 
 @pytest.fixture
-def cluster(make_any: MakeCluster, sqlite_url: str) -> AuthCluster:
-    return make_any(sqlite_url)
+def cluster(make_cluster: MakeCluster, tables_url: str, tmp_path: Path) -> AuthCluster:
+    return make_cluster(tables_url, auth=cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"}))
 
 
 async def request_mail(edge: EdgeProbe, identifier: str = EMAIL, **more: Any) -> None:
@@ -123,10 +119,8 @@ async def run(cluster: AuthCluster, work: Callable[[sa.Connection], Any]) -> Any
         await database.close()
 
 
-async def test_a_ticket_sets_a_new_password_and_ends_every_login(tables_url: str, make_any: MakeCluster) -> None:
-    cluster = make_any(tables_url)
-    cluster.start_auth()
-    edge, operator = await cluster.edge(), await cluster.operator()
+async def test_a_ticket_sets_a_new_password_and_ends_every_login(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    operator = await cluster.operator()
     made = await edge.register(EMAIL, username="ann", question_id=2, answer="Rex")
     for number, name in enumerate(("ann", EMAIL.upper(), f"{made.account:010d}"), 1):
         ticket, secret = await mailed(cluster, edge, number, name), plain(f"new {number}")
@@ -144,10 +138,9 @@ async def test_a_ticket_sets_a_new_password_and_ends_every_login(tables_url: str
     assert len(acts) == 3
 
 
-async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VerificationSettings(registration=True))
-    cluster.start_auth()
-    edge, operator = await cluster.edge(), await cluster.operator()
+async def test_only_a_verified_address_gets_a_ticket_by_default(start: StartCluster) -> None:
+    cluster, edge = await start(verification=VerificationSettings(registration=True))
+    operator = await cluster.operator()
     needed = await pending(edge)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     ann = await edge.register(EMAIL, ticket=needed.ticket)
@@ -160,12 +153,9 @@ async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: Ma
     assert await run(cluster, valid_tickets) == 0
 
 
-async def test_a_verified_login_verifies_the_address(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(
-        sqlite_url, verification=VerificationSettings(after_failed_logins=1), limits=LimitsSettings()
-    )
-    cluster.start_auth()
-    edge, operator = await cluster.edge(), await cluster.operator()
+async def test_a_verified_login_verifies_the_address(start: StartCluster) -> None:
+    cluster, edge = await start(verification=VerificationSettings(after_failed_logins=1), limits=LimitsSettings())
+    operator = await cluster.operator()
     await edge.register(EMAIL)
     assert not await logs_in(edge, EMAIL, plain("wrong"))
     needed = await edge.login(EMAIL)
@@ -207,12 +197,8 @@ async def test_further_requests_fill_no_mailbox_and_void_no_ticket(cluster: Auth
     assert mails(cluster) == recoveries.TICKETS_PER_ACCOUNT + 1
 
 
-async def test_requests_of_a_client_are_limited_alike_for_any_identifier(
-    make_any: MakeCluster, sqlite_url: str
-) -> None:
-    cluster = make_any(sqlite_url, limits=LimitsSettings(mails_per_address=2))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_requests_of_a_client_are_limited_alike_for_any_identifier(start_any: StartCluster) -> None:
+    _, edge = await start_any(limits=LimitsSettings(mails_per_address=2))
     await edge.register(EMAIL)
     for name, origin in ((EMAIL, ORIGIN), ("nobody@example.org", ELSEWHERE)):
         for _ in range(2):
@@ -221,11 +207,9 @@ async def test_requests_of_a_client_are_limited_alike_for_any_identifier(
         assert (failure.code, failure.field) == (ErrorCode.RATE_LIMITED, "")
 
 
-async def test_of_concurrent_uses_of_a_ticket_one_succeeds(tables_url: str, make_any: MakeCluster) -> None:
-    cluster = make_any(tables_url)
+@ON_BOTH
+async def test_of_concurrent_uses_of_a_ticket_one_succeeds(cluster: AuthCluster, edge: EdgeProbe) -> None:
     cluster.start_auth()
-    cluster.start_auth()
-    edge = await cluster.edge()
     await edge.register(EMAIL)
     ticket = await mailed(cluster, edge)
     assert await succeeded([recover(edge, ticket, plain(f"new {number}")) for number in range(6)]) == 1
@@ -233,15 +217,13 @@ async def test_of_concurrent_uses_of_a_ticket_one_succeeds(tables_url: str, make
     assert [await logs_in(edge, EMAIL, plain(word)) for word in words].count(True) == 1
 
 
-async def test_of_concurrent_uses_of_several_tickets_one_succeeds(tables_url: str, make_any: MakeCluster) -> None:
+@ON_BOTH
+async def test_of_concurrent_uses_of_several_tickets_one_succeeds(cluster: AuthCluster, edge: EdgeProbe) -> None:
     """A new password makes the other tickets invalid.
 
     No request waits forever for a row that another one has locked.
     """
-    cluster = make_any(tables_url)
     cluster.start_auth()
-    cluster.start_auth()
-    edge = await cluster.edge()
     await edge.register(EMAIL)
     found = {await mailed(cluster, edge, number) for number in (1, 2, 3)}
     assert len(found) == 3
@@ -258,10 +240,8 @@ async def succeeded(works: list[Awaitable[Ack]]) -> int:
     return sum(isinstance(one, Recovered) for one in results)
 
 
-async def test_a_ticket_expires(make_any: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_any(sqlite_url, verification=VerificationSettings(time_limit_seconds=1.5))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_a_ticket_expires(start_any: StartCluster) -> None:
+    cluster, edge = await start_any(verification=VerificationSettings(time_limit_seconds=1.5))
     await edge.register(EMAIL)
     ticket = await mailed(cluster, edge)
     await asyncio.sleep(1.6)
@@ -294,6 +274,7 @@ async def test_a_ticket_is_for_the_address_that_it_was_mailed_to(cluster: AuthCl
     assert await logs_in(edge, "ann@example.net", plain("secret"))
 
 
+@ON_BOTH
 async def test_an_address_that_changes_meanwhile_gets_no_ticket(database: Database) -> None:
     mail = MailRequested(EMAIL, "subject", "text", 2_000)
     step = partial(recoveries.request_mail, ticket=NewTicket("d", AccountId(7), mail), now=1_000)
@@ -324,11 +305,9 @@ async def test_a_disabled_or_deleted_account_is_not_recovered(cluster: AuthClust
     assert [await is_valid(edge, ticket) for ticket in (anns, bobs)] == [False, False]
 
 
-async def test_a_recovery_forgets_failed_logins(make_any: MakeCluster, sqlite_url: str) -> None:
+async def test_a_recovery_forgets_failed_logins(start_any: StartCluster) -> None:
     verification = VerificationSettings(after_failed_logins=3)
-    cluster = make_any(sqlite_url, limits=LimitsSettings(), verification=verification)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    cluster, edge = await start_any(limits=LimitsSettings(), verification=verification)
     await edge.register(EMAIL)
     for _ in range(3):
         assert not await logs_in(edge, EMAIL, plain("wrong"))
@@ -347,12 +326,10 @@ async def test_hashes_alone_are_stored(cluster: AuthCluster, edge: EdgeProbe) ->
 
 @pytest.mark.parametrize(("section", "more"), [("auth", {"mail_recovery": "off"}), ("mail", {"outbox": Path()})])
 async def test_without_mails_a_request_gets_a_clear_error(
-    make_any: MakeCluster, sqlite_url: str, tmp_path: Path, section: str, more: dict[str, Any]
+    start_any: StartCluster, tmp_path: Path, section: str, more: dict[str, Any]
 ) -> None:
     sections = {"auth": cheap_auth(tmp_path / "keys"), "mail": MailSettings()}
-    cluster = make_any(sqlite_url, **{section: sections[section].model_copy(update=more)})
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start_any(**{section: sections[section].model_copy(update=more)})
     await edge.register(EMAIL)
     for name in (EMAIL, "nobody"):
         failure = (await rejection(request_mail(edge, name))).failure
@@ -361,25 +338,18 @@ async def test_without_mails_a_request_gets_a_clear_error(
     assert await rejection_code(recover(edge, "x")) == ErrorCode.FORBIDDEN
 
 
-@pytest.mark.parametrize(
-    ("field", "request_"),
-    [
-        ("ticket", RecoverByTicket("", NEW, ORIGIN)),
-        ("ticket", RecoverByTicket("字", NEW, ORIGIN)),
-        ("secret", RecoverByTicket("t", plain(""), ORIGIN)),
-        ("secret", RecoverByTicket("t", Secret(Scheme.SERVICE, "x"), ORIGIN)),
-        ("secret", RecoverByTicket("t", plain("short"), ORIGIN)),
-    ],
-)
-async def test_an_unacceptable_recovery_names_the_field(
-    make_any: MakeCluster, sqlite_url: str, tmp_path: Path, field: str, request_: RecoverByTicket
-) -> None:
-    auth = cheap_auth(tmp_path / "keys").model_copy(update={"password_min_characters": 6})
-    cluster = make_any(sqlite_url, auth=auth)
-    cluster.start_auth()
-    edge = await cluster.edge()
-    failure = (await rejection(edge.send(request_))).failure
-    assert (failure.code, failure.field) == (ErrorCode.INVALID, field)
+async def test_an_unacceptable_recovery_names_the_field(start: StartCluster, tmp_path: Path) -> None:
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any", "password_min_characters": 6})
+    _, edge = await start(auth=auth)
+    for field, ticket, secret in (
+        ("ticket", "", NEW),
+        ("ticket", "字", NEW),
+        ("secret", "t", plain("")),
+        ("secret", "t", Secret(Scheme.SERVICE, "x")),
+        ("secret", "t", plain("short")),
+    ):
+        failure = (await rejection(edge.send(RecoverByTicket(ticket, secret, ORIGIN)))).failure
+        assert (failure.code, failure.field) == (ErrorCode.INVALID, field)
 
 
 async def test_an_unacceptable_identifier(edge: EdgeProbe) -> None:

@@ -1,7 +1,5 @@
 """A user exports the data that auth stores about the user's account."""
 
-import pytest
-
 from shared.contract.admin import SearchTrail
 from shared.contract.auth import ListLogins
 from shared.contract.errors import ErrorCode
@@ -9,15 +7,15 @@ from shared.contract.ids import AccountId
 from shared.contract.made import ExportLogins
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import ELSEWHERE, EdgeProbe, rejection_code
-from tests.unit.services.auth.conftest import MakeCluster
+from tests.unit.services.auth.conftest import ON_BOTH, StartCluster
 
 EMAIL = "ann@example.org"
 
 
-async def test_an_account_gets_its_own_data_and_no_secret(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge, operator = await cluster.edge(), await cluster.operator()
+@ON_BOTH
+async def test_an_account_gets_its_own_data_and_no_secret(start: StartCluster) -> None:
+    cluster, edge = await start()
+    operator = await cluster.operator()
     made = await edge.register(
         EMAIL, username="ann", question_id=3, answer="the answer", refreshable=True, device="tablet"
     )
@@ -32,10 +30,8 @@ async def test_an_account_gets_its_own_data_and_no_secret(tables_url: str, make_
     assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]
 
 
-async def test_exports_are_limited_for_each_account(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, limits=LimitsSettings(exports_per_account=2))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_exports_are_limited_for_each_account(start: StartCluster) -> None:
+    _, edge = await start(limits=LimitsSettings(exports_per_account=2))
     ann, bob = await edge.register(EMAIL), await edge.register("bob@example.org")
     for _ in range(2):
         await edge.send(ExportLogins(ann.account))
@@ -43,6 +39,6 @@ async def test_exports_are_limited_for_each_account(make_cluster: MakeCluster, s
     assert (await edge.send(ExportLogins(bob.account))).email == "bob@example.org"
 
 
-@pytest.mark.parametrize(("account", "code"), [(0, ErrorCode.UNAUTHENTICATED), (10**6, ErrorCode.NOT_FOUND)])
-async def test_no_account(edge: EdgeProbe, account: int, code: ErrorCode) -> None:
-    assert await rejection_code(edge.send(ExportLogins(AccountId(account)))) == code
+async def test_no_account(edge: EdgeProbe) -> None:
+    for account, code in ((0, ErrorCode.UNAUTHENTICATED), (10**6, ErrorCode.NOT_FOUND)):
+        assert await rejection_code(edge.send(ExportLogins(AccountId(account)))) == code

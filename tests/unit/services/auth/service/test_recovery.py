@@ -33,7 +33,7 @@ from tests.unit.services.auth.cluster import (
     rejection,
     rejection_code,
 )
-from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.conftest import ON_BOTH, StartCluster, cheap_auth
 
 EMAIL = "ann@example.org"
 
@@ -55,10 +55,7 @@ async def recovery_error(edge: EdgeProbe, request: Recover) -> ErrorCode:
     return await rejection_code(edge.send(request))
 
 
-async def test_the_answer_replaces_every_secret_of_the_account(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_the_answer_replaces_every_secret_of_the_account(edge: EdgeProbe) -> None:
     made = await register_ann(edge)
     md5 = Secret(Scheme.MD5, hashlib.md5(b"new", usedforsecurity=False).hexdigest())
     for number, name in enumerate(("ann", EMAIL, str(made.account)), 1):
@@ -87,10 +84,8 @@ async def test_every_failed_recovery_gets_the_same_reply_and_costs_one_hash(
     assert isinstance(await edge.login(EMAIL), Authenticated)
 
 
-async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, limits=LimitsSettings())
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_failures_count_as_failed_logins(start: StartCluster) -> None:
+    _, edge = await start(limits=LimitsSettings())
     await register_ann(edge)
     wrong = recovery(answer="wrong", origin=ELSEWHERE)
     for name, login in (("ann", "ann"), ("nobody", "nobody")):
@@ -143,11 +138,9 @@ async def test_a_login_in_progress_during_a_recovery_is_rejected(
     await database.close()
 
 
-async def test_of_concurrent_recoveries_one_password_is_valid(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
+@ON_BOTH
+async def test_of_concurrent_recoveries_one_password_is_valid(cluster: AuthCluster, edge: EdgeProbe) -> None:
     cluster.start_auth()
-    cluster.start_auth()
-    edge = await cluster.edge()
     await register_ann(edge)
     words = [f"new {number}" for number in range(6)]
     await asyncio.gather(*(edge.send(recovery(password=word)) for word in words))
@@ -167,10 +160,7 @@ async def test_an_answer_replaced_during_a_recovery_is_rejected(hasher: Blocking
     assert edge.has_received_nothing
 
 
-async def test_the_security_question_is_replaced_with_its_answer(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_the_security_question_is_replaced_with_its_answer(edge: EdgeProbe) -> None:
     made = await register_ann(edge)
     assert await edge.send(SetSecurity(3, "Bello", made.account)) == Ack()
     assert await recovery_error(edge, recovery()) == ErrorCode.UNAUTHENTICATED
@@ -180,13 +170,9 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
         assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
 
 
-async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_identifier(
-    make_cluster: MakeCluster, sqlite_url: str
-) -> None:
+async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_identifier(start: StartCluster) -> None:
     """The reply does not show that the identifiers belong to the same account. Logins are not blocked."""
-    cluster = make_cluster(sqlite_url, limits=LimitsSettings(failed_recoveries_per_account=2))
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start(limits=LimitsSettings(failed_recoveries_per_account=2))
     await register_ann(edge)
     for number in range(2):
         elsewhere = msgspec.structs.replace(ELSEWHERE, address=f"192.0.2.{number}")
@@ -195,12 +181,10 @@ async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_ide
     assert isinstance(await edge.login(EMAIL), Authenticated)
 
 
-async def test_recovery_may_be_switched_off(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
+async def test_recovery_may_be_switched_off(start: StartCluster, tmp_path: Path) -> None:
     """While recovery is switched off, the right answer gets the same reply as a wrong one."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"recovery": False})
-    cluster = make_cluster(sqlite_url, auth=auth)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start(auth=auth)
     await register_ann(edge)
     assert await recovery_error(edge, recovery()) == ErrorCode.UNAUTHENTICATED
     assert isinstance(await edge.login(EMAIL), Authenticated)

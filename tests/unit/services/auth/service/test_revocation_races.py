@@ -45,6 +45,7 @@ from tests.unit.services.auth.service.test_mail_recovery import ticket_in
 
 R = TypeVar("R")
 
+pytestmark = pytest.mark.parametrize("tables_url", ["postgresql"], indirect=True)
 ROUNDS = 2
 KNOWN, NEW = plain("known"), plain("another")
 _ahead = ContextVar("_ahead", default=0.0)

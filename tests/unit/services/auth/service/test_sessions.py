@@ -5,12 +5,10 @@ import time
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from shared.contract.auth import (
     Authenticated,
     ChangePassword,
-    DeleteAccount,
     EndLogin,
     ListLogins,
     ListRevocations,
@@ -22,7 +20,6 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.routes import Ack
-from shared.contract.subjects import END_USER_LOGIN, LIST_USER_LOGINS
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -34,7 +31,7 @@ from tests.unit.services.auth.cluster import (
     rejection,
     rejection_code,
 )
-from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.conftest import ON_BOTH, StartCluster, cheap_auth
 
 EMAIL = "ann@example.org"
 
@@ -53,10 +50,7 @@ def change(made: Authenticated, old: str = "secret", new: Secret | None = None) 
     return ChangePassword(old=plain(old), new=new or plain("another"), actor=made.account, origin=ORIGIN)
 
 
-async def test_logins_are_listed_and_ended_one_by_one(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_logins_are_listed_and_ended_one_by_one(edge: EdgeProbe) -> None:
     first = await edge.register(EMAIL, device="Ann's phone")
     origin = msgspec.structs.replace(ELSEWHERE, client="ourchat_v2")
     second = await edge.login(EMAIL, origin=origin)
@@ -86,29 +80,10 @@ async def test_nobody_ends_or_lists_another_account_s_logins(edge: EdgeProbe) ->
         assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED
 
 
-async def test_a_deleted_account_leaves_no_login(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    await cluster.session()
-    await cluster.message()
-    made = await edge.register(EMAIL)
-    await edge.send(DeleteAccount(made.account))
-    assert await listed(edge, made.account) == []
-
-
-async def test_an_operator_lists_and_ends_logins(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    operator = await cluster.operator()
-    made = await edge.register(EMAIL)
-    [found] = (await operator.request(LIST_USER_LOGINS, ListLogins(made.account))).logins
-    await operator.request(END_USER_LOGIN, EndLogin(found.sid, made.account))
-    assert (await edge.receive(Revoked)).revocations[0].sid == made.sid
-
-
-async def test_a_login_beyond_the_limit_ends_the_oldest(
-    tables_url: str, make_cluster: MakeCluster, tmp_path: Path
-) -> None:
+@ON_BOTH
+async def test_a_login_beyond_the_limit_ends_the_oldest(start: StartCluster, tmp_path: Path) -> None:
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"sessions_per_account": 2})
-    cluster = make_cluster(tables_url, auth=auth)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start(auth=auth)
     first = await edge.register(EMAIL)
     second = await logged_in(edge)
     assert edge.has_received_nothing
@@ -127,10 +102,7 @@ async def test_any_number_of_logins_by_default(edge: EdgeProbe) -> None:
     assert edge.has_received_nothing
 
 
-async def test_a_changed_password_ends_all_logins_but_the_new_one(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_a_changed_password_ends_all_logins_but_the_new_one(edge: EdgeProbe) -> None:
     made = await edge.register(EMAIL)
     await logged_in(edge)
     renewed = await edge.send(change(made))
@@ -162,13 +134,9 @@ async def test_the_old_password_is_needed_and_its_guesses_are_limited(limited: A
     assert len(await listed(edge, made.account)) == 2
 
 
-@pytest.mark.parametrize("new", [Secret(Scheme.SERVICE, "x"), plain(""), plain("short")])
-async def test_an_unacceptable_new_password(
-    make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path, new: Secret
-) -> None:
+async def test_an_unacceptable_new_password(start: StartCluster, tmp_path: Path) -> None:
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"password_min_characters": 6})
-    cluster = make_cluster(sqlite_url, auth=auth, limits=LimitsSettings(rates=False))
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start(auth=auth, limits=LimitsSettings(rates=False))
     made = await edge.register(EMAIL)
-    assert await rejection_code(edge.send(change(made, new=new))) == ErrorCode.INVALID
+    for new in (Secret(Scheme.SERVICE, "x"), plain(""), plain("short")):
+        assert await rejection_code(edge.send(change(made, new=new))) == ErrorCode.INVALID

@@ -38,15 +38,10 @@ from shared.contract.subjects import DELETE_USER
 from shared.database import Database
 from shared.settings.accounts import AuthSettings
 from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, plain, rejection_code
-from tests.unit.services.auth.conftest import MakeCluster
+from tests.unit.services.auth.conftest import ON_BOTH
 
 EMAIL = "ann@example.org"
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def cluster(make_cluster: MakeCluster, tables_url: str) -> AuthCluster:
-    return make_cluster(tables_url)
 
 
 @pytest.fixture
@@ -111,6 +106,7 @@ async def test_acts_of_operators_of_irc_name_the_operator(edge: EdgeProbe, opera
     assert await rejection_code(edge.send(RecordOperatorAct(OperatorAct.KILL, bob))) is ErrorCode.UNAUTHENTICATED
 
 
+@ON_BOTH
 async def test_pages_and_times(database: Database) -> None:
     for number in range(450):
         await database.write(partial(trail.add, act=Act("log in", AccountId(number % 2 + 1), "user")))
@@ -125,6 +121,7 @@ async def test_pages_and_times(database: Database) -> None:
     assert (await database.read(partial(trail.search, request=later))).acts == []
 
 
+@ON_BOTH
 async def test_old_acts_are_purged(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     await database.write(partial(trail.add, act=Act("log in", AccountId(1))))
     await housekeeping.purge_expired(database, AuthSettings(audit_days=1))
@@ -207,6 +204,7 @@ async def test_a_logout_is_recorded_once(edge: EdgeProbe, operator: Bus) -> None
     assert await acts(operator, SearchTrail(ann.account)) == ["user log in", "user log out"]
 
 
+@ON_BOTH
 async def test_a_login_by_token_is_recorded_once_a_day_for_each_network(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,7 @@ from tests.unit.services.auth.cluster import (
     rejection,
     rejection_code,
 )
-from tests.unit.services.auth.conftest import MakeCluster, MakeSmtpServer
+from tests.unit.services.auth.conftest import MakeCluster, MakeSmtpServer, StartCluster
 
 ANN = "ann@example.org"
 BASE = "http://chat.example:8080"
@@ -88,11 +88,8 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
     return make_cluster(sqlite_url, verification=VERIFY)
 
 
-async def test_a_registration_is_pending_until_its_link_is_opened(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url, verification=VERIFY)
-    cluster.start_auth()
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_a_registration_is_pending_until_its_link_is_opened(start: StartCluster) -> None:
+    cluster, edge = await start(2, verification=VERIFY)
     needed = await pending(edge)
     assert 0 < needed.expires - now_ms() <= 600_000
     assert await rejection_code(edge.login(ANN)) == ErrorCode.UNAUTHENTICATED
@@ -135,19 +132,9 @@ async def test_an_opened_link_verifies_no_attempt_with_another_secret(cluster: A
     assert isinstance(await edge.login(ANN), Authenticated)
 
 
-async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    needed = await pending(edge)
-    await open_link(edge, await request_link(cluster, edge, needed.ticket))
-    requests = [registration(ANN, f"password {n}", ticket=needed.ticket) for n in range(4)]
-    replies = await asyncio.gather(*(edge.send(one) for one in requests), return_exceptions=True)
-    assert [type(reply) for reply in replies].count(Authenticated) == 1
-
-
-async def test_after_the_time_limit_a_new_verification_is_needed(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_after_the_time_limit_a_new_verification_is_needed(start: StartCluster) -> None:
     short = VerificationSettings(registration=True, time_limit_seconds=1.0)
-    cluster = make_cluster(sqlite_url, verification=short)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    cluster, edge = await start(verification=short)
     first, passed = await pending(edge), await pending(edge)
     link = await request_link(cluster, edge, first.ticket)
     passed_link = await request_link(cluster, edge, passed.ticket, 2)
@@ -170,10 +157,8 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_is_valid(
     assert [await open_link(edge, link) for link in links] == ["wrong", "wrong", "passed"]
 
 
-async def test_mails_requested_from_one_address_are_limited(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VERIFY, limits=LimitsSettings(mails_per_address=2))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_mails_requested_from_one_address_are_limited(start: StartCluster) -> None:
+    cluster, edge = await start(verification=VERIFY, limits=LimitsSettings(mails_per_address=2))
     tickets = [(await pending(edge, f"{name}@example.org")).ticket for name in ("ann", "bob", "cem")]
     for number, ticket in enumerate(tickets[:2], 1):
         await request_link(cluster, edge, ticket, number)
@@ -216,10 +201,8 @@ async def test_an_unknown_ticket_is_expired_and_gets_no_mail(edge: EdgeProbe) ->
 # After failed logins
 
 
-async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str, make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(tables_url, verification=AFTER_THREE)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_after_failures_the_right_secret_needs_a_link_too(start: StartCluster) -> None:
+    cluster, edge = await start(verification=AFTER_THREE)
     made = await edge.register(ANN)
     await edge.register("bob@example.org")
     for _ in range(3):
@@ -243,14 +226,12 @@ async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str,
     assert isinstance(await edge.login(ANN, ticket=needed.ticket), VerificationNeeded)
 
 
-async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_a_link_for_a_login_verifies_the_device_that_it_names(start: StartCluster) -> None:
     """The link must not verify another device.
 
     Another person may have the password, and may have made the failed attempts.
     """
-    cluster = make_cluster(sqlite_url, verification=VerificationSettings(after_failed_logins=1))
-    cluster.start_auth()
-    edge = await cluster.edge()
+    cluster, edge = await start(verification=VerificationSettings(after_failed_logins=1))
     await edge.register(ANN)
     await rejection(edge.login(ANN, "wrong"))
     here = Origin(NODE, 7, "192.0.2.1", "pipe")
@@ -267,23 +248,17 @@ async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster
     assert isinstance(await edge.login(ANN, origin=here), Authenticated)
 
 
-async def test_an_account_without_an_email_address_needs_no_verification(
-    make_cluster: MakeCluster, sqlite_url: str
-) -> None:
-    cluster = make_cluster(sqlite_url, verification=AFTER_THREE)
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_an_account_without_an_email_address_needs_no_verification(start: StartCluster) -> None:
+    _, edge = await start(verification=AFTER_THREE)
     await edge.register(username="ann")
     for _ in range(5):
         await rejection(edge.login("ann", "wrong", kind=IdentifierKind.USERNAME))
     assert isinstance(await edge.login("ann", kind=IdentifierKind.USERNAME), Authenticated)
 
 
-async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_a_link_for_a_login_verifies_no_registration(start: StartCluster) -> None:
     both = VerificationSettings(registration=True, after_failed_logins=1)
-    cluster = make_cluster(sqlite_url, verification=both)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    cluster, edge = await start(verification=both)
     needed = await pending(edge)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     await edge.register(ANN, secret=Secret(Scheme.PLAIN, "secret"))
@@ -298,10 +273,8 @@ async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeClu
 # Mail
 
 
-async def test_links_start_with_the_public_url_of_the_settings(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VERIFY, edge=EdgeSettings(public_url=f"{BASE}/"))
-    cluster.start_auth()
-    edge = await cluster.edge()
+async def test_links_start_with_the_public_url_of_the_settings(start: StartCluster) -> None:
+    cluster, edge = await start(verification=VERIFY, edge=EdgeSettings(public_url=f"{BASE}/"))
     needed = await pending(edge)
     await edge.send(SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
     link = link_in(await cluster.mail(1))
@@ -310,13 +283,11 @@ async def test_links_start_with_the_public_url_of_the_settings(make_cluster: Mak
 
 
 async def test_mail_waits_for_a_server_that_is_down(
-    make_cluster: MakeCluster, sqlite_url: str, make_smtp_server: MakeSmtpServer, tmp_path: Path
+    start: StartCluster, make_smtp_server: MakeSmtpServer, tmp_path: Path
 ) -> None:
     server = make_smtp_server()
     smtp = MailSettings(smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", outbox=tmp_path / "outbox")
-    cluster = make_cluster(sqlite_url, verification=VERIFY, mail=smtp)
-    cluster.start_auth()
-    edge = await cluster.edge()
+    _, edge = await start(verification=VERIFY, mail=smtp)
     needed = await pending(edge)
     await edge.send(SendVerification(needed.ticket, ORIGIN, BASE))
     await asyncio.sleep(0.3)

@@ -22,6 +22,9 @@ from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
 from shared.database import Database
 from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.unit.services.auth.cluster import registration
+from tests.unit.services.auth.conftest import ON_BOTH
+
+pytestmark = ON_BOTH
 
 UUID = "00000000-0000-4000-8000-000000000001"
 NOW = 1_800_000_000_000

@@ -12,7 +12,10 @@ from shared.contract.bots import BotTokenView
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
 from shared.database import Database, DatabaseUnavailable
+from tests.unit.services.auth.conftest import ON_BOTH
 from tests.unit.services.auth.store.test_accounts import NOW, UUID, made
+
+pytestmark = ON_BOTH
 
 SECONDS = NOW // 1000
 BOTS = 8

@@ -17,7 +17,10 @@ from shared.contract.bots import BotTokenView
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.database import Database
+from tests.unit.services.auth.conftest import ON_BOTH
 from tests.unit.services.auth.store.test_accounts import NOW, UUID, made
+
+pytestmark = ON_BOTH
 
 SECONDS = NOW // 1000
 

@@ -10,6 +10,9 @@ from shared.contract.auth import IdentifierKind, Revocations
 from shared.contract.ids import AccountId
 from shared.database import Database
 from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.auth.conftest import ON_BOTH
+
+pytestmark = ON_BOTH
 
 
 async def revoke(database: Database, sid: str, seconds: int = 1) -> int:

@@ -20,7 +20,10 @@ from shared.contract.ids import AccountId
 from shared.database import Database
 from shared.names import name_key
 from tests.unit.services.auth.cluster import registration
+from tests.unit.services.auth.conftest import ON_BOTH
 from tests.unit.services.auth.store.test_accounts import found, new
+
+pytestmark = ON_BOTH
 
 _OLD_ROW: dict[str, Any] = {
     "created": 0, "question_id": 0, "nickname": "n", "icon_id": 0, "signature": "", "vip": 0, "lobby": False

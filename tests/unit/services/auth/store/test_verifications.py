@@ -12,6 +12,9 @@ from shared.contract.auth import Origin, Requester
 from shared.contract.events import MailRequested
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.database import Database
+from tests.unit.services.auth.conftest import ON_BOTH
+
+pytestmark = ON_BOTH
 
 NOW, END = 1_800_000_000_000, 1_800_000_600_000
 ANN = VerificationSubject(VerificationPurpose.REGISTER, "Ann@example.org", NO_ACCOUNT)
