@@ -1,4 +1,7 @@
-"""A running service. Ann is connected to node A, Bob to A and B, and Cem is offline."""
+"""A running service. Ann is connected to node A, Bob to A and B, and Cem is offline.
+
+The tests run on SQLite. The store's tests run the statements on both databases.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +11,13 @@ import pytest
 from shared.settings.limits import LimitsSettings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, running_service, settings_for
+
+ON_BOTH = pytest.mark.parametrize("migrated_url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite"])
+def migrated_url(migrated_url: str) -> str:
+    return migrated_url
 
 
 @pytest.fixture

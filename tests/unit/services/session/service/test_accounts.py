@@ -1,7 +1,5 @@
 """Tests profiles by requests over a real NATS, with a real Valkey."""
 
-import asyncio
-
 from shared.contract.contacts import ListPendingEvents, ListRequests, RequestFriendship, Requests
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipChanged, Notify, ProfileChanged
 from shared.contract.errors import ErrorCode
@@ -154,14 +152,6 @@ async def test_registration_joins_the_lobby(peers: BusPeers) -> None:
     ]
 
 
-async def test_repeated_registration_changes_nothing(peers: BusPeers) -> None:
-    await peers.register(9, lobby=True)
-    before = await peers.changes(LOBBY), await peers.view(AccountId(9), ANN)
-    peers.heads[LOBBY] = 5
-    await asyncio.gather(*(peers.register(9, lobby=True) for _ in range(5)))
-    assert (await peers.changes(LOBBY), await peers.view(AccountId(9), ANN)) == before
-
-
 # Bots
 
 
@@ -208,16 +198,6 @@ async def test_erased_account_leaves_its_chats(peers: BusPeers) -> None:
         MembershipChanged(chat, ANN, Role.LEFT, 0, 2, by=ANN, gone=True),
         MembershipChanged(chat, BOB, Role.OWNER, 1, 2, since=2, by=ANN),
     ]  # fmt: skip
-
-
-async def test_erased_account_is_not_restored(peers: BusPeers) -> None:
-    await peers.erase(ANN)
-    before = await peers.view(ANN, BOB)
-    await peers.register(ANN, lobby=True)
-    await peers.erase(ANN)
-    assert await peers.view(ANN, BOB) == before
-    assert (await rejection(peers.create(ANN, actor=BOB))).code == ErrorCode.NOT_FOUND
-    assert (await rejection(peers.create(BOB, actor=ANN))).code == ErrorCode.NOT_FOUND
 
 
 async def test_erased_account_has_no_pending_requests_or_events(peers: BusPeers) -> None:

@@ -6,7 +6,6 @@ from services.session.service import friends
 from shared.contract.contacts import (
     AnswerFriendship,
     DropPendingEvents,
-    EndFriendship,
     FindBlockedMembers,
     FindWatchable,
     ListBlocked,
@@ -63,13 +62,6 @@ async def test_account_deletes_only_its_own_pending_events(peers: BusPeers) -> N
     await peers.edge.send(DropPendingEvents([first.number, 0, 2**63], CEM))
     await peers.edge.send(DropPendingEvents([second.number], ANN))
     assert await peers.pending_events(CEM) == [second]
-
-
-async def test_friendship_ends_once(peers: BusPeers) -> None:
-    await peers.befriend(ANN, BOB)
-    await peers.edge.send(EndFriendship(ANN, BOB))
-    assert ((await peers.view(ANN, ANN)).friends, (await peers.view(BOB, BOB)).friends) == ([], [])
-    assert (await rejection(peers.edge.send(EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
 
 
 async def test_a_block_is_announced_with_the_private_chat(peers: BusPeers) -> None:

@@ -2,8 +2,6 @@
 
 import hashlib
 
-import pytest
-
 from shared.contract.errors import ErrorCode
 from shared.contract.members import CreateLink, JoinByLink, ListLinks
 from shared.contract.routes import Ack
@@ -38,11 +36,11 @@ async def test_a_webhook_is_found_by_its_secret_alone(peers: BusPeers) -> None:
     assert (await peers.edge.send(ListIncomingWebhooks(chat, ANN))).hooks == []
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0", "x" * 65, "Dragoman:"])
-async def test_bad_names_are_rejected(peers: BusPeers, name: str) -> None:
+async def test_bad_names_are_rejected(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
-    failed = await rejection(peers.edge.send(CreateIncomingWebhook(chat, name, ANN)))
-    assert failed.field == "name"
+    for name in ("", "  ", "a\nb", "a\0", "x" * 65, "Dragoman:"):
+        failed = await rejection(peers.edge.send(CreateIncomingWebhook(chat, name, ANN)))
+        assert failed.field == "name"
 
 
 async def test_a_webhook_with_a_disabled_account_does_not_post(peers: BusPeers) -> None:

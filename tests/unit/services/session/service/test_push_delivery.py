@@ -38,6 +38,7 @@ from shared.contract.receipts import FindReadIndexes, ReadIndex, ReadIndexes
 from shared.database import Database
 from shared.settings import Settings
 from shared.vapid import make_key
+from tests.unit.services.session.service.conftest import ON_BOTH
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, StoreHarness
 
 DELAY_MS = 10_000
@@ -408,6 +409,7 @@ async def test_a_process_that_was_frozen_before_it_sends_looks_again(
     await other.close()
 
 
+@ON_BOTH
 async def test_replicas_with_different_clocks_use_the_clock_of_the_database(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ from shared.contract.session import MuteChat
 from shared.database import Database
 from shared.settings import Settings
 from shared.vapid import make_key
+from tests.unit.services.session.service.conftest import ON_BOTH
 from tests.unit.services.session.service.test_push_delivery import DELAY_MS, Notifying
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW
 
@@ -189,7 +190,8 @@ def mention(account: AccountId) -> bytes:
     return pack_segments((Mention(account, "@you"),))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@ON_BOTH
+@pytest.mark.parametrize("seed", range(2))
 async def test_exactly_the_right_notifications(database: Database, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     await database.write(partial(chats.insert_lobby, now=NOW))
     notifying = Notifying(database)

@@ -69,6 +69,7 @@ from shared.settings.servers import OpsSettings
 from tests.support.databases import empty
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.session.service.conftest import ON_BOTH
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, BusPeers, running_service, settings_for
 
 READS = {route.request for route in subjects.FORWARDED if route.reads}
@@ -196,6 +197,7 @@ async def dump(database: Database) -> dict[str, list[Any]]:
     return await database.read(read)
 
 
+@ON_BOTH
 async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, database: Database) -> None:
     for route, prepare in OPERATIONS:
         request, nonce = await prepare(peers), token_hex(32)

@@ -27,9 +27,9 @@ def wanted(**changed: str) -> Subscribe:
     return Subscribe(**members, actor=BOB)
 
 
-@pytest.mark.parametrize(
-    ("changed", "code", "field", "sentence"),
-    [
+async def test_what_is_no_device_is_rejected(database: Database) -> None:
+    subscriptions = subscriptions_of(database, key=make_key())
+    cases: list[tuple[dict[str, str], ErrorCode, str, str]] = [
         ({"endpoint": "http://push.example/x"}, ErrorCode.INVALID, "endpoint", "an address begins with https://"),
         ({"endpoint": "https://10.0.0.1/x"}, ErrorCode.INVALID, "endpoint", "requests may not go to this address"),
         ({"endpoint": "https://[::1]/x"}, ErrorCode.INVALID, "endpoint", "requests may not go to this address"),
@@ -42,15 +42,11 @@ def wanted(**changed: str) -> Subscribe:
         ({"kind": "pigeon"}, ErrorCode.INVALID, "kind", "a subscription is web or unifiedpush or irc or mail"),
         ({"key": text(b"x" * 65)}, ErrorCode.CONFLICT, "key", "the key of this server has changed"),
         ({"sid": ""}, ErrorCode.INVALID, "", "log in again"),
-    ],
-)
-async def test_what_is_no_device_is_rejected(
-    database: Database, changed: dict[str, str], code: ErrorCode, field: str, sentence: str
-) -> None:
-    subscriptions = subscriptions_of(database, key=make_key())
-    failure = await rejection(subscriptions.subscribe(wanted(**changed)))
-    assert (failure.code, failure.field) == (code, field)
-    assert sentence in failure.text
+    ]
+    for changed, code, field, sentence in cases:
+        failure = await rejection(subscriptions.subscribe(wanted(**changed)))
+        assert (failure.code, failure.field) == (code, field)
+        assert sentence in failure.text
 
 
 async def test_a_server_without_a_key_or_https_names_the_setting(database: Database) -> None:

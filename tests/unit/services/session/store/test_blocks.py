@@ -2,20 +2,12 @@
 
 from functools import partial
 
-import pytest
-
 from services.session.domain import pair_of
 from services.session.store import blocks
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness, rejection
-
-
-@pytest.fixture
-async def populated(store: StoreHarness) -> StoreHarness:
-    await store.add_profiles(ANN, BOB, CEM)
-    return store
 
 
 async def muted(store: StoreHarness, one: AccountId, other: AccountId) -> list[AccountId]:

@@ -18,53 +18,52 @@ from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
 
-async def test_new_group_has_the_requested_values(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB)
+async def test_new_group_has_the_requested_values(populated: StoreHarness) -> None:
     request = CreateChat(
         members=[BOB], name="我们俩", avatar="https://a", avatar_hash="h", join_policy=JoinPolicy.APPROVAL, actor=ANN
     )
-    created, _ = await store.database.write(
+    created, _ = await populated.database.write(
         partial(chats.create_group, request=request, members=[ANN, BOB], limits=LimitsSettings(), now=NOW)
     )
     assert created == Chat(
         id=created.id, kind=ChatKind.GROUP, name="我们俩", owner=ANN, join_policy=JoinPolicy.APPROVAL, avatar="https://a",
         avatar_hash="h", created=NOW, updated=NOW, version=1,
     )  # fmt: skip
-    assert await store.chat(created.id, BOB) == created
-    assert (await store.changes(created.id)).members == [
+    assert await populated.chat(created.id, BOB) == created
+    assert (await populated.changes(created.id)).members == [
         Member(ANN, Role.OWNER, 1, 1, 1), Member(BOB, Role.MEMBER, 1, 1, 1)
     ]  # fmt: skip
 
 
-async def test_event_of_a_new_group_is_stored_for_added_members(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM)
+async def test_event_of_a_new_group_is_stored_for_added_members(populated: StoreHarness) -> None:
     request = CreateChat(members=[BOB, CEM], name="g", actor=ANN)
     make = partial(chats.create_group, request=request, members=[ANN, BOB, CEM], limits=LimitsSettings(), now=NOW)
-    created, numbers = await store.database.write(make)
-    assert await store.pending_events(ANN) == []
+    created, numbers = await populated.database.write(make)
+    assert await populated.pending_events(ANN) == []
     for account in (BOB, CEM):
-        (one,) = await store.pending_events(account)
+        (one,) = await populated.pending_events(account)
         expected = MembershipAnswered(created.id, "g", account, accepted=True, version=1)
         assert (one.number, msgspec.msgpack.decode(one.event, type=EdgeEvent)) == (numbers[account], expected)
 
 
-async def test_private_chat_stores_no_events(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB)
-    await store.open_private(ANN, BOB)
-    assert await store.pending_events(BOB) == await store.pending_events(ANN) == []
+async def test_private_chat_stores_no_events(populated: StoreHarness) -> None:
+    await populated.open_private(ANN, BOB)
+    assert await populated.pending_events(BOB) == await populated.pending_events(ANN) == []
 
 
-async def test_default_name_is_the_first_three_nicknames(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM, DAN)
-    assert (await store.create_group(DAN, BOB, ANN, CEM)).name == "name 4、name 2、name 1"
-    assert (await store.create_group(BOB)).name == "name 2"
+async def test_default_name_is_the_first_three_nicknames(populated: StoreHarness) -> None:
+    assert (await populated.create_group(DAN, BOB, ANN, CEM)).name == "name 4、name 2、name 1"
+    assert (await populated.create_group(BOB)).name == "name 2"
 
 
-async def test_time_of_change_grows_for_all_members(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM)
-    chat = await store.create_group(ANN, CEM)
-    assert [(await store.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 1, NOW, NOW + 1]
-    assert [(await store.lists(account))[0] for account in (ANN, BOB, CEM)] == [[chat.id], [], [chat.id]]
+async def test_time_of_change_grows_for_all_members(populated: StoreHarness) -> None:
+    chat = await populated.create_group(ANN, CEM)
+    assert [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [
+        NOW + 1,
+        NOW,
+        NOW + 1,
+    ]
+    assert [(await populated.lists(account))[0] for account in (ANN, BOB, CEM)] == [[chat.id], [], [chat.id]]
 
 
 @pytest.mark.parametrize("missing", ["unknown", "deleted"])
@@ -78,51 +77,47 @@ async def test_unknown_or_deleted_member_is_reported_and_nothing_created(store: 
     assert (await store.profile(BOB)).private_updated == NOW
 
 
-async def test_number_of_groups_per_owner_is_limited(store: StoreHarness) -> None:
-    store.limits = LimitsSettings(chats_per_account=2)
-    await store.add_profiles(ANN, BOB)
-    await store.create_group(ANN)
-    await store.create_group(ANN)
-    failure = await rejection(store.create_group(ANN, BOB))
+async def test_number_of_groups_per_owner_is_limited(populated: StoreHarness) -> None:
+    populated.limits = LimitsSettings(chats_per_account=2)
+    await populated.create_group(ANN)
+    await populated.create_group(ANN)
+    failure = await rejection(populated.create_group(ANN, BOB))
     assert (failure.code, failure.field) == (ErrorCode.LIMIT, "chats")
-    await store.create_group(BOB)
+    await populated.create_group(BOB)
 
 
-async def test_strangers_use_up_half_of_the_groups_of_an_account_and_friends_all(store: StoreHarness) -> None:
-    store.limits = LimitsSettings(chats_per_account=4)
-    await store.add_profiles(ANN, BOB, CEM)
-    await store.befriend(ANN, CEM)
+async def test_strangers_use_up_half_of_the_groups_of_an_account_and_friends_all(populated: StoreHarness) -> None:
+    populated.limits = LimitsSettings(chats_per_account=4)
+    await populated.befriend(ANN, CEM)
     for _ in range(2):
-        await store.end_membership(BOB, (await store.create_group(BOB, ANN)).id, BOB)
+        await populated.end_membership(BOB, (await populated.create_group(BOB, ANN)).id, BOB)
     for _ in range(2):
-        failure = await rejection(store.create_group(BOB, ANN))
+        failure = await rejection(populated.create_group(BOB, ANN))
         assert (failure.code, failure.reason) == (ErrorCode.FORBIDDEN, Reason.NOT_FRIEND)
-        await store.create_group(CEM, ANN)
-    failure = await rejection(store.create_group(CEM, ANN))
+        await populated.create_group(CEM, ANN)
+    failure = await rejection(populated.create_group(CEM, ANN))
     assert (failure.code, failure.field) == (ErrorCode.LIMIT, "members")
 
 
-async def test_a_friend_counts_as_one_beside_more_friends_than_a_group_has_members(store: StoreHarness) -> None:
-    store.limits = LimitsSettings(chats_per_account=2, members_per_group=2)
-    await store.add_profiles(ANN, BOB, CEM, DAN)
+async def test_a_friend_counts_as_one_beside_more_friends_than_a_group_has_members(populated: StoreHarness) -> None:
+    populated.limits = LimitsSettings(chats_per_account=2, members_per_group=2)
     for friend in (ANN, BOB, DAN):
-        await store.befriend(CEM, friend)
-    await store.create_group(DAN)
-    assert (await store.create_group(CEM, DAN)).kind is ChatKind.GROUP
+        await populated.befriend(CEM, friend)
+    await populated.create_group(DAN)
+    assert (await populated.create_group(CEM, DAN)).kind is ChatKind.GROUP
 
 
-async def test_concurrent_creations_respect_the_limit(store: StoreHarness) -> None:
-    store.limits = LimitsSettings(chats_per_account=3)
-    await store.add_profiles(ANN, BOB, CEM)
+async def test_concurrent_creations_respect_the_limit(populated: StoreHarness) -> None:
+    populated.limits = LimitsSettings(chats_per_account=3)
     for other in (BOB, CEM):
-        await store.befriend(ANN, other)
+        await populated.befriend(ANN, other)
     attempts = [
-        store.create_group(ANN, *others) for others in ([BOB], [CEM], [BOB, CEM], [CEM, BOB], [], [], [BOB], [CEM])
+        populated.create_group(ANN, *others) for others in ([BOB], [CEM], [BOB, CEM], [CEM, BOB], [], [], [BOB], [CEM])
     ]
     results = await asyncio.gather(*attempts, return_exceptions=True)
     assert sum(isinstance(result, Chat) for result in results) == 3
     assert sum(isinstance(result, RequestError) for result in results) == 5
-    assert len((await store.lists(ANN))[0]) == 3
+    assert len((await populated.lists(ANN))[0]) == 3
 
 
 async def test_groups_of_the_same_members_are_created_concurrently(store: StoreHarness) -> None:
@@ -134,60 +129,55 @@ async def test_groups_of_the_same_members_are_created_concurrently(store: StoreH
     assert {(await store.profile(account)).private_updated for account in accounts} == {NOW + 20}
 
 
-async def test_members_are_listed_owner_first_then_by_seat(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM, DAN)
-    chat = await store.create_group(CEM, DAN, ANN, BOB)
-    assert await store.members(chat.id, BOB) == [CEM, DAN, ANN, BOB]
-    assert await store.members(chat.id, BOB, most=2) == [CEM, DAN]
-    await store.leave_all_chats(CEM)
-    assert await store.members(chat.id, BOB) == [DAN, ANN, BOB]
+async def test_members_are_listed_owner_first_then_by_seat(populated: StoreHarness) -> None:
+    chat = await populated.create_group(CEM, DAN, ANN, BOB)
+    assert await populated.members(chat.id, BOB) == [CEM, DAN, ANN, BOB]
+    assert await populated.members(chat.id, BOB, most=2) == [CEM, DAN]
+    await populated.leave_all_chats(CEM)
+    assert await populated.members(chat.id, BOB) == [DAN, ANN, BOB]
 
 
-async def test_former_member_cannot_read_the_chat(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB)
-    chat = await store.create_group(ANN, BOB)
-    await store.leave_all_chats(BOB)
-    assert (await rejection(store.members(chat.id, BOB))).code == ErrorCode.FORBIDDEN
+async def test_former_member_cannot_read_the_chat(populated: StoreHarness) -> None:
+    chat = await populated.create_group(ANN, BOB)
+    await populated.leave_all_chats(BOB)
+    assert (await rejection(populated.members(chat.id, BOB))).code == ErrorCode.FORBIDDEN
 
 
-async def test_chats_are_listed_in_pages(store: StoreHarness) -> None:
-    await store.add_profiles(ANN)
-    numbers = [(await store.create_group(ANN)).id for _ in range(5)]
-    first = await store.list_chats(ANN, most=3)
+async def test_chats_are_listed_in_pages(populated: StoreHarness) -> None:
+    numbers = [(await populated.create_group(ANN)).id for _ in range(5)]
+    first = await populated.list_chats(ANN, most=3)
     assert first == ChatList([ChatEntry(number, 1, 1) for number in numbers[:3]], more=True)
-    assert await store.list_chats(ANN, after=numbers[2], most=3) == ChatList(
+    assert await populated.list_chats(ANN, after=numbers[2], most=3) == ChatList(
         [ChatEntry(number, 1, 1) for number in numbers[3:]]
     )
-    assert (await store.lists(ANN, most=2))[0] == numbers[3:]
-    assert await store.list_chats(BOB) == ChatList([])
+    assert (await populated.lists(ANN, most=2))[0] == numbers[3:]
+    assert await populated.list_chats(BOB) == ChatList([])
 
 
-async def test_chats_of_other_accounts_are_listed_completely_or_not(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM)
-    of_two, of_bob = await store.create_group(ANN, BOB), await store.create_group(BOB)
+async def test_chats_of_other_accounts_are_listed_completely_or_not(populated: StoreHarness) -> None:
+    of_two, of_bob = await populated.create_group(ANN, BOB), await populated.create_group(BOB)
     own, both = [ChatEntry(of_two.id, 1, 1)], [ChatEntry(of_two.id, 1, 1), ChatEntry(of_bob.id, 1, 1)]
-    assert await store.list_chats_with_others(ANN, BOB, CEM, most=3) == ChatList(
+    assert await populated.list_chats_with_others(ANN, BOB, CEM, most=3) == ChatList(
         own, also={BOB: ChatList(both), CEM: ChatList([])}
     )
-    assert await store.list_chats_with_others(ANN, BOB, CEM, most=2) == ChatList(own)
-    assert await store.list_chats_with_others(BOB, ANN, most=1) == ChatList(both[:1], more=True)
-    await store.open_private(CEM, BOB)
-    pair = await store.list_chats(CEM)
+    assert await populated.list_chats_with_others(ANN, BOB, CEM, most=2) == ChatList(own)
+    assert await populated.list_chats_with_others(BOB, ANN, most=1) == ChatList(both[:1], more=True)
+    await populated.open_private(CEM, BOB)
+    pair = await populated.list_chats(CEM)
     assert pair.entries[0].pair == (BOB, CEM)
-    assert await store.list_chats_with_others(ANN, CEM, most=2) == ChatList(own, also={CEM: pair})
+    assert await populated.list_chats_with_others(ANN, CEM, most=2) == ChatList(own, also={CEM: pair})
 
 
 # The lobby
 
 
-async def test_lobby_is_chat_1_open_and_without_owner(store: StoreHarness) -> None:
-    await store.add_profiles(ANN)
-    await store.database.write(partial(chats.insert_lobby, now=NOW + 5))
-    await store.join_lobby(ANN)
-    chat = await store.chat(LOBBY, ANN)
+async def test_lobby_is_chat_1_open_and_without_owner(populated: StoreHarness) -> None:
+    await populated.database.write(partial(chats.insert_lobby, now=NOW + 5))
+    await populated.join_lobby(ANN)
+    chat = await populated.chat(LOBBY, ANN)
     assert (chat.id, chat.owner, chat.join_policy, chat.kind) == (1, 0, JoinPolicy.OPEN, ChatKind.GROUP)
     assert chat.created == NOW
-    assert (await store.create_group(ANN)).id == 2
+    assert (await populated.create_group(ANN)).id == 2
 
 
 # Private chats
@@ -199,76 +189,81 @@ async def test_an_account_has_one_chat_with_itself(populated: StoreHarness) -> N
     assert await populated.open_private(ANN, ANN) == (first, None)
 
 
-async def test_concurrent_opens_create_one_private_chat(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM)
-    opened = await asyncio.gather(*(store.open_private(*pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
+async def test_concurrent_opens_create_one_private_chat(populated: StoreHarness) -> None:
+    opened = await asyncio.gather(*(populated.open_private(*pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
     assert len({number for number, _ in opened}) == 1
     (created,) = [chat for _, chat in opened if chat is not None]
     assert created == Chat(
         id=opened[0][0], kind=ChatKind.PRIVATE, name="name 1、name 2", owner=NO_ACCOUNT, join_policy=JoinPolicy.CLOSED,
         created=NOW, updated=NOW, version=1,
     )  # fmt: skip
-    changes = await store.changes(created.id)
+    changes = await populated.changes(created.id)
     assert changes.members == [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 1, 1, 1)]
     assert changes.pair == (ANN, BOB)
-    assert await store.list_chats(BOB) == ChatList([ChatEntry(created.id, 1, 1, (ANN, BOB))])
-    assert [(await store.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 1, NOW + 1, NOW]
-    assert (await store.open_private(CEM, BOB))[0] != created.id
+    assert await populated.list_chats(BOB) == ChatList([ChatEntry(created.id, 1, 1, (ANN, BOB))])
+    assert [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [
+        NOW + 1,
+        NOW + 1,
+        NOW,
+    ]
+    assert (await populated.open_private(CEM, BOB))[0] != created.id
 
 
-async def test_deleted_account_has_no_private_chat(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB)
-    number, _ = await store.open_private(ANN, BOB)
+async def test_deleted_account_has_no_private_chat(populated: StoreHarness) -> None:
+    number, _ = await populated.open_private(ANN, BOB)
     find = partial(chats.find_private, pair=(ANN, BOB))
-    assert await store.database.read(find) == number
-    await store.erase(BOB)
-    assert await store.database.read(find) is None
-    assert (await rejection(store.open_private(ANN, BOB))).code == ErrorCode.NOT_FOUND
-    assert (await rejection(store.open_private(ANN, CEM))).code == ErrorCode.NOT_FOUND
-    await store.leave_all_chats(BOB)
-    assert await store.members(number, ANN) == [ANN]
-    assert (await store.chat(number, ANN)).owner == NO_ACCOUNT
+    assert await populated.database.read(find) == number
+    await populated.erase(BOB)
+    assert await populated.database.read(find) is None
+    assert (await rejection(populated.open_private(ANN, BOB))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(populated.open_private(ANN, CEM))).code == ErrorCode.NOT_FOUND
+    await populated.leave_all_chats(BOB)
+    assert await populated.members(number, ANN) == [ANN]
+    assert (await populated.chat(number, ANN)).owner == NO_ACCOUNT
 
 
-async def test_private_chat_opened_during_a_deletion_is_left_or_rejected(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB)
+async def test_private_chat_opened_during_a_deletion_is_left_or_rejected(populated: StoreHarness) -> None:
 
     async def delete() -> None:
-        await store.erase(BOB)
-        await store.leave_all_chats(BOB)
+        await populated.erase(BOB)
+        await populated.leave_all_chats(BOB)
 
-    await asyncio.gather(store.open_private(ANN, BOB), delete(), store.open_private(BOB, ANN), return_exceptions=True)
-    await store.leave_all_chats(BOB)
-    assert (await store.lists(BOB))[0] == []
-    for number in (await store.lists(ANN))[0]:
-        assert await store.members(number, ANN) == [ANN]
+    await asyncio.gather(
+        populated.open_private(ANN, BOB), delete(), populated.open_private(BOB, ANN), return_exceptions=True
+    )
+    await populated.leave_all_chats(BOB)
+    assert (await populated.lists(BOB))[0] == []
+    for number in (await populated.lists(ANN))[0]:
+        assert await populated.members(number, ANN) == [ANN]
 
 
-async def test_private_chats_do_not_count_as_groups(store: StoreHarness) -> None:
-    store.limits = LimitsSettings(chats_per_account=1)
-    await store.add_profiles(ANN, BOB)
-    await store.open_private(ANN, BOB)
-    await store.create_group(ANN)
-    await store.open_private(BOB, ANN)
-    assert (await rejection(store.create_group(ANN))).code == ErrorCode.LIMIT
+async def test_private_chats_do_not_count_as_groups(populated: StoreHarness) -> None:
+    populated.limits = LimitsSettings(chats_per_account=1)
+    await populated.open_private(ANN, BOB)
+    await populated.create_group(ANN)
+    await populated.open_private(BOB, ANN)
+    assert (await rejection(populated.create_group(ANN))).code == ErrorCode.LIMIT
 
 
 # Renaming
 
 
-async def test_a_new_setting_changes_times_but_not_the_version(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM)
-    chat = await store.create_group(ANN, BOB)
+async def test_a_new_setting_changes_times_but_not_the_version(populated: StoreHarness) -> None:
+    chat = await populated.create_group(ANN, BOB)
     values = {"name": "new", "topic": "words", "join_policy": JoinPolicy.OPEN, "avatar": "/media/a", "receipts": False}
     changed = partial(chats.set_chat, number=chat.id, actor=ANN, values=values, now=NOW)
-    stored, members = await store.database.write(partial(changed, broadcast_from=3))
-    after = await store.chat(chat.id, BOB)
+    stored, members = await populated.database.write(partial(changed, broadcast_from=3))
+    after = await populated.chat(chat.id, BOB)
     assert (stored, members) == (after, [ANN, BOB])
     assert (after.name, after.topic, after.version, after.updated) == ("new", "words", chat.version, NOW + 1)
     assert (after.join_policy, after.avatar, after.receipts) == (JoinPolicy.OPEN, "/media/a", False)
-    assert [(await store.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 2, NOW + 2, NOW]
-    assert (await store.database.write(partial(changed, broadcast_from=2))).members is None
-    assert (await store.profile(ANN)).private_updated == NOW + 2
+    assert [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [
+        NOW + 2,
+        NOW + 2,
+        NOW,
+    ]
+    assert (await populated.database.write(partial(changed, broadcast_from=2))).members is None
+    assert (await populated.profile(ANN)).private_updated == NOW + 2
 
 
 async def test_joining_follows_the_policy_of_the_group(populated: StoreHarness) -> None:

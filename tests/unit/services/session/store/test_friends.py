@@ -16,12 +16,6 @@ from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
 
-@pytest.fixture
-async def populated(store: StoreHarness) -> StoreHarness:
-    await store.add_profiles(ANN, BOB, CEM)
-    return store
-
-
 async def friends_of(store: StoreHarness, account: AccountId) -> list[AccountId]:
     return (await store.lists(account))[1]
 
@@ -165,18 +159,21 @@ async def test_applicant_deleted_during_acceptance_is_no_friend(populated: Store
     assert (await populated.pending_requests(BOB)).friendships == []
 
 
-async def test_all_friendships_of_an_account_end_for_both_sides(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM, DAN)
-    await store.befriend(ANN, CEM)
-    await store.befriend(ANN, BOB)
-    await store.befriend(CEM, DAN)
-    assert (await store.lists(ANN))[1] == [BOB, CEM]
-    assert (await store.lists(ANN, most=1))[1] == [BOB]
+async def test_all_friendships_of_an_account_end_for_both_sides(populated: StoreHarness) -> None:
+    await populated.befriend(ANN, CEM)
+    await populated.befriend(ANN, BOB)
+    await populated.befriend(CEM, DAN)
+    assert (await populated.lists(ANN))[1] == [BOB, CEM]
+    assert (await populated.lists(ANN, most=1))[1] == [BOB]
     end = partial(friends.end_friendships, account=ANN, now=NOW)
-    assert await store.database.write(end)
-    assert [(await store.lists(account))[1] for account in (ANN, BOB, CEM, DAN)] == [[], [], [DAN], [CEM]]
-    assert [(await store.profile(account)).private_updated for account in (BOB, CEM, DAN)] == [NOW + 1, NOW + 1, NOW]
-    assert not await store.database.write(end)
+    assert await populated.database.write(end)
+    assert [(await populated.lists(account))[1] for account in (ANN, BOB, CEM, DAN)] == [[], [], [DAN], [CEM]]
+    assert [(await populated.profile(account)).private_updated for account in (BOB, CEM, DAN)] == [
+        NOW + 1,
+        NOW + 1,
+        NOW,
+    ]
+    assert not await populated.database.write(end)
 
 
 async def test_many_friendships_end_in_batches(store: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from functools import partial
 
-import pytest
-
 from services.session.store import incoming_webhooks, profiles
 from services.session.store.incoming_webhooks import NewIncomingWebhook
 from shared.contract.bots import CreatedBot
@@ -19,14 +17,6 @@ from shared.contract.webhooks import (
 )
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, StoreHarness, rejection
-
-
-@pytest.fixture
-async def group(populated: StoreHarness) -> ChatId:
-    """A group that Ann owns. Bob is an admin, and Cem is a member."""
-    chat = (await populated.create_group(ANN, BOB, CEM)).id
-    await populated.set_role(chat, BOB, Role.ADMIN)
-    return chat
 
 
 async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:

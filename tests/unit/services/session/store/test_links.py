@@ -15,16 +15,16 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, N
 LATER = NOW + 60_000
 
 
+async def unusable(store: StoreHarness, code: str) -> None:
+    assert (await rejection(store.join_by_link(EVE, code))).code is ErrorCode.NOT_FOUND
+
+
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
     """A closed group that Ann owns. Bob is an admin, and Cem is a member."""
     chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.CLOSED)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     return chat
-
-
-async def unusable(store: StoreHarness, code: str) -> None:
-    assert (await rejection(store.join_by_link(EVE, code))).code is ErrorCode.NOT_FOUND
 
 
 async def test_a_link_lets_accounts_join_a_closed_group(populated: StoreHarness, group: ChatId) -> None:

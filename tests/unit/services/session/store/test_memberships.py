@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from itertools import product
 
 import msgspec
 import pytest
@@ -33,36 +34,33 @@ async def populated(store: StoreHarness) -> StoreHarness:
 # The lobby
 
 
-async def test_join_is_finished_once_unread_start_is_set(store: StoreHarness) -> None:
-    await store.add_profiles(ANN)
-    assert await store.join_lobby(ANN) == 2
-    assert await store.list_chats(ANN) == ChatList([])
-    assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
-    finished = await store.finish_join(ANN, unread_from=8)
+async def test_join_is_finished_once_unread_start_is_set(populated: StoreHarness) -> None:
+    assert await populated.join_lobby(ANN) == 2
+    assert await populated.list_chats(ANN) == ChatList([])
+    assert (await populated.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
+    finished = await populated.finish_join(ANN, unread_from=8)
     assert finished == FinishedJoin(
         3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True, version=3), [ANN], None
     )
-    assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
-    assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
-    assert await store.members(LOBBY, ANN) == [ANN]
+    assert await populated.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
+    assert (await populated.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
+    assert await populated.members(LOBBY, ANN) == [ANN]
 
 
-async def test_repeated_join_and_finish_change_nothing(store: StoreHarness) -> None:
-    await store.add_profiles(ANN)
-    assert [await store.join_lobby(ANN), await store.join_lobby(ANN)] == [2, 2]
-    assert [await store.finish_join(ANN, 8) is None, await store.finish_join(ANN, 9)] == [False, None]
-    assert await store.join_lobby(ANN) == 3
-    assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
+async def test_repeated_join_and_finish_change_nothing(populated: StoreHarness) -> None:
+    assert [await populated.join_lobby(ANN), await populated.join_lobby(ANN)] == [2, 2]
+    assert [await populated.finish_join(ANN, 8) is None, await populated.finish_join(ANN, 9)] == [False, None]
+    assert await populated.join_lobby(ANN) == 3
+    assert await populated.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
-async def test_a_finished_join_names_the_version_after_which_nothing_else_changed(store: StoreHarness) -> None:
+async def test_a_finished_join_names_the_version_after_which_nothing_else_changed(populated: StoreHarness) -> None:
     """The event names this version. An edge that has an older version must request the changes."""
-    await store.add_profiles(ANN, BOB, CEM)
-    assert [await store.join_lobby(ANN), await store.join_lobby(BOB)] == [2, 3]
-    finished = [await store.finish_join(ANN), await store.finish_join(BOB)]
+    assert [await populated.join_lobby(ANN), await populated.join_lobby(BOB)] == [2, 3]
+    finished = [await populated.finish_join(ANN), await populated.finish_join(BOB)]
     assert [(one.version, one.since) for one in finished if one] == [(4, 3), (5, 4)]
-    assert await store.join_lobby(CEM) == 6
-    alone = await store.finish_join(CEM)
+    assert await populated.join_lobby(CEM) == 6
+    alone = await populated.finish_join(CEM)
     assert alone is not None
     assert (alone.version, alone.since) == (7, 5)
 
@@ -126,27 +124,24 @@ async def test_new_member_sees_no_earlier_messages_of_closed_groups(populated: S
     assert (await populated.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 8, 3, 8)]
 
 
-@pytest.mark.parametrize("policy", [OPEN, APPROVAL, CLOSED])
-@pytest.mark.parametrize("history", [True, False, None])
-async def test_a_group_decides_what_new_members_see(
-    populated: StoreHarness, policy: JoinPolicy, history: bool | None
-) -> None:
+async def test_a_group_decides_what_new_members_see(populated: StoreHarness) -> None:
     """The group's setting at the end of the join counts.
 
     Earlier members see the same messages as before, and no message becomes unread.
     """
-    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
-    await populated.request_membership(DAN, chat)
-    await populated.finish_join(DAN, 4, chat)
-    await populated.request_membership(CEM, chat)
-    values = {"join_policy": policy, "history_for_new": history}
-    change = partial(chats.set_chat, number=chat, actor=ANN, values=values, now=NOW, broadcast_from=512)
-    assert (await populated.database.write(change)).chat.history_for_new is history
-    before = {account: await populated.entry(account, chat) for account in (ANN, BOB, DAN)}
-    await populated.finish_join(CEM, 8, chat)
-    sees_all = history is True or (history is None and policy is OPEN)
-    assert await populated.entry(CEM, chat) == ChatEntry(chat, 1 if sees_all else 8, 8)
-    assert {account: await populated.entry(account, chat) for account in before} == before
+    for policy, history in product((OPEN, APPROVAL, CLOSED), (True, False, None)):
+        chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
+        await populated.request_membership(DAN, chat)
+        await populated.finish_join(DAN, 4, chat)
+        await populated.request_membership(CEM, chat)
+        values = {"join_policy": policy, "history_for_new": history}
+        change = partial(chats.set_chat, number=chat, actor=ANN, values=values, now=NOW, broadcast_from=512)
+        assert (await populated.database.write(change)).chat.history_for_new is history
+        before = {account: await populated.entry(account, chat) for account in (ANN, BOB, DAN)}
+        await populated.finish_join(CEM, 8, chat)
+        sees_all = history is True or (history is None and policy is OPEN)
+        assert await populated.entry(CEM, chat) == ChatEntry(chat, 1 if sees_all else 8, 8)
+        assert {account: await populated.entry(account, chat) for account in before} == before
 
 
 async def test_membership_request_is_pending_until_answered(populated: StoreHarness) -> None:

@@ -1,7 +1,5 @@
 """Tests bans, silences and disbanded groups on both databases."""
 
-import pytest
-
 from services.session.store.memberships import StartedJoin
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -11,14 +9,6 @@ from shared.settings.limits import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 
 LATER = NOW + 60_000
-
-
-@pytest.fixture
-async def group(populated: StoreHarness) -> ChatId:
-    """A group that Ann owns. Bob is an admin, and Cem is a member."""
-    chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.OPEN)).id
-    await populated.set_role(chat, BOB, Role.ADMIN)
-    return chat
 
 
 async def test_a_banned_member_is_removed_and_cannot_return(populated: StoreHarness, group: ChatId) -> None:
@@ -52,19 +42,10 @@ async def test_a_ban_ends_a_request_and_an_application_is_rejected(populated: St
     assert (await rejection(populated.request_membership(DAN, chat))).code is ErrorCode.FORBIDDEN
 
 
-@pytest.mark.parametrize(
-    ("actor", "account", "code"),
-    [
-        (BOB, ANN, ErrorCode.FORBIDDEN),
-        (CEM, DAN, ErrorCode.FORBIDDEN),
-        (EVE, CEM, ErrorCode.FORBIDDEN),
-        (ANN, AccountId(99), ErrorCode.NOT_FOUND),
-    ],
-)
-async def test_rights_to_ban(
-    populated: StoreHarness, group: ChatId, actor: AccountId, account: AccountId, code: ErrorCode
-) -> None:
-    assert (await rejection(populated.ban(actor, group, account))).code is code
+async def test_rights_to_ban(populated: StoreHarness, group: ChatId) -> None:
+    for actor, account in ((BOB, ANN), (CEM, DAN), (EVE, CEM)):
+        assert (await rejection(populated.ban(actor, group, account))).code is ErrorCode.FORBIDDEN
+    assert (await rejection(populated.ban(ANN, group, AccountId(99)))).code is ErrorCode.NOT_FOUND
     assert await populated.bans(ANN, group) == []
     assert (await rejection(populated.bans(CEM, group))).code is ErrorCode.FORBIDDEN
 

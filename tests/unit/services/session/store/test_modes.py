@@ -33,14 +33,6 @@ GUEST = AccountId(6)
 LATER = NOW + 60_000
 
 
-@pytest.fixture
-async def group(populated: StoreHarness) -> ChatId:
-    """A group that Ann owns. Bob is an admin, and Cem is a member."""
-    chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.OPEN)).id
-    await populated.set_role(chat, BOB, Role.ADMIN)
-    return chat
-
-
 async def make(store: StoreHarness, handle: str, actor: AccountId = ANN, *others: AccountId) -> Chat:
     request = CreateChat([], name="g", join_policy=JoinPolicy.OPEN, actor=actor, handle=handle)
     create = partial(chats.create_group, request=request, members=(actor, *others), limits=store.limits, now=store.now)
@@ -122,11 +114,11 @@ async def test_a_member_changes_no_modes_and_an_admin_no_roles(populated: StoreH
     assert [one.mode for one in (await change(populated, group, BOB, "+m", "+v 3", "-o 2")).changes] == ["m", "v", "o"]
 
 
-@pytest.mark.parametrize("wanted", ["+k a b", "+k", "+k :a", "+l 0", "+l x", "+b", "+b a b", "+b a\nb", "+x", "+\0"])
-async def test_what_cannot_be_set_changes_nothing(populated: StoreHarness, group: ChatId, wanted: str) -> None:
+async def test_what_cannot_be_set_changes_nothing(populated: StoreHarness, group: ChatId) -> None:
     before = await populated.chat(group, ANN)
-    assert (await rejection(change(populated, group, ANN, "+s", wanted))).code is ErrorCode.INVALID
-    assert await populated.chat(group, ANN) == before
+    for wanted in ("+k a b", "+k", "+k :a", "+l 0", "+l x", "+b", "+b a b", "+b a\nb", "+x", "+\0"):
+        assert (await rejection(change(populated, group, ANN, "+s", wanted))).code is ErrorCode.INVALID
+        assert await populated.chat(group, ANN) == before
 
 
 async def test_repeated_modes_change_nothing(populated: StoreHarness, group: ChatId) -> None:

@@ -24,14 +24,6 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, S
 HEAD = 7
 
 
-@pytest.fixture
-async def group(populated: StoreHarness) -> ChatId:
-    """A group that Ann owns. Bob is an admin, and Cem is a member."""
-    chat = (await populated.create_group(ANN, BOB, CEM)).id
-    await populated.set_role(chat, BOB, Role.ADMIN)
-    return chat
-
-
 async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> int:
     request = CreateOutgoingWebhook(chat, "Archive", "https://a.example/secret?key=1", actor)
     make = partial(outgoing_webhooks.create, request=request, limits=store.limits, now=NOW)
@@ -127,7 +119,7 @@ async def test_webhooks_end_with_their_group(populated: StoreHarness, group: Cha
     assert await lease(populated, now=NOW + 1000) == []
 
 
-@pytest.mark.parametrize("end", ["leave", "kick", "ban", "erase"])
+@pytest.mark.parametrize("end", ["leave", "ban", "erase"])
 async def test_webhooks_end_with_the_membership_of_their_maker(
     populated: StoreHarness, group: ChatId, end: str
 ) -> None:
@@ -138,8 +130,6 @@ async def test_webhooks_end_with_the_membership_of_their_maker(
     match end:
         case "leave":
             await populated.end_membership(BOB, group, BOB)
-        case "kick":
-            await populated.end_membership(ANN, group, BOB)
         case "ban":
             await populated.ban(ANN, group, BOB)
         case "erase":

@@ -14,12 +14,6 @@ from tests.unit.services.session.store_harness import ANN, BOB, StoreHarness
 _DAY_MS = 24 * 3600 * 1000
 
 
-@pytest.fixture
-async def populated(store: StoreHarness) -> StoreHarness:
-    await store.add_profiles(ANN, BOB)
-    return store
-
-
 async def store_event(store: StoreHarness, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
     event = FriendshipAnswered(AccountId(applicant), BOB, accepted=True)
     work = partial(pending_notifications.store, accounts=accounts, event=event, now=store.now)

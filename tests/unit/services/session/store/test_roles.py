@@ -17,12 +17,6 @@ from tests.support.plans import observed
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness, rejection, roles
 
 
-@pytest.fixture
-async def populated(store: StoreHarness) -> StoreHarness:
-    await store.add_profiles(ANN, BOB, CEM, DAN)
-    return store
-
-
 async def test_owner_makes_an_admin_and_takes_the_role_back(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, BOB)).id
     changed = await populated.give_role(ANN, chat, BOB, Role.ADMIN)
