@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.message.adapters.fanout import Fanout
 from services.message.app import serve
 from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
@@ -48,7 +47,6 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import (
     ANN,
     BOB,
-    CEM,
     HALL,
     NORTH,
     ROOM,
@@ -176,23 +174,6 @@ async def test_a_node_that_lost_redis_is_sent_the_messages_of_all_chats(
     assert (len(env.edges.received(SOUTH)), env.edges.batches["all"]) == (1, [])
 
 
-async def test_a_node_that_lost_redis_is_sent_the_messages_of_accounts_that_it_names(
-    env: MessageEnvironment, settings: Settings
-) -> None:
-    await env.session.add_members(ROOM, ANN, BOB)
-    await env.session.add_members(HALL, ANN, CEM)
-    await env.edges.join(NORTH, ANN)
-    async with running_replica(settings):
-        await env.wait_for_replicas()
-        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 10_000, [BOB])))
-        for _ in range(50):
-            await env.edges.send(ANN, HALL)
-        await env.edges.send(ANN, ROOM)
-        await wait_until(lambda: len(env.edges.received(NORTH)) == 51 and env.edges.received(SOUTH) != [])
-    assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB])]
-    assert env.edges.batches["all"] == []
-
-
 async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(
     env: MessageEnvironment, settings: Settings
 ) -> None:
@@ -259,39 +240,6 @@ async def test_a_rolling_restart_posts_each_message_once(env: MessageEnvironment
             done.set()
             await sending
     assert indexes == list(range(1, len(indexes) + 1))
-
-
-async def test_a_retry_delivers_a_message_after_its_replica_died_before_fan_out(
-    env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first replica commits the message, but dies before it delivers or acknowledges it."""
-    await env.session.add_members(ROOM, ANN, BOB)
-    await env.edges.join(NORTH, BOB)
-    reached = asyncio.Event()
-
-    async def die(*_: object) -> None:
-        reached.set()
-        await asyncio.Event().wait()
-
-    draft = env.edges.draft(ANN, ROOM, b"once")
-    with monkeypatch.context() as patched:
-        patched.setattr(Fanout, "deliver", die)
-        dying = asyncio.create_task(serve(settings, asyncio.Event()))
-        retried = asyncio.create_task(env.edges.post(draft, seconds=3))
-        await reached.wait()
-        dying.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await dying
-    retried.cancel()
-    assert env.edges.received(NORTH) == []
-    assert not any(beat.leaving for beat in env.edges.heartbeats)
-    async with running_replica(settings):
-        (posted,) = (await env.edges.post(draft)).posted
-        await wait_until(lambda: bool(env.edges.received(NORTH)))
-        assert await metric_value(settings, "dragoman_message_duplicates_total") == 1
-    assert env.edges.received(NORTH) == [(ROOM, 1, [BOB])]
-    assert posted is not None
-    assert (posted.index, posted.id) == (1, env.edges.deliveries(NORTH)[0].message.id)
 
 
 # Unavailable dependencies
@@ -365,20 +313,6 @@ async def test_database_downtime_is_reported_and_recovered_from(
                 postgres_server.start()
             assert (await env.edges.send(ANN, ROOM)).index == 2
             await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
-
-
-async def test_reconnects_after_a_restart_of_nats(
-    env: MessageEnvironment, settings: Settings, nats_server: NatsServer
-) -> None:
-    await env.session.add_members(ROOM, ANN)
-    async with running_replica(settings):
-        await env.edges.send(ANN, ROOM)
-        nats_server.restart()
-        draft = env.edges.draft(ANN, ROOM, seconds=20)
-        request = PostMessages(NORTH, [draft])
-        (posted,) = (await env.edges.bus.send(request, seconds=20, retry=True)).posted
-        assert posted is not None
-        assert posted.index == 2
 
 
 async def test_stops_while_dependencies_are_unavailable(valkey_server: ValkeyServer) -> None:

@@ -234,7 +234,7 @@ async def test_reactors_are_shown_to_those_that_see_the_message(env: MessageEnvi
 @pytest.mark.parametrize(
     ("operator", "group", "allowed"),
     [
-        (60, None, 60), (60, 30, 30), (60, 90, 60), (60, 0, 0), (0, 30, 0), (60, 2**31 - 1, 60),
+        (60, None, 60), (60, 30, 30), (60, 90, 60), (60, 0, 0), (0, 30, 0),
     ],
 )  # fmt: skip
 async def test_a_group_shortens_the_times_of_its_senders(

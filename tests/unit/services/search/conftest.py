@@ -1,4 +1,4 @@
-"""A database of message with empty tables, on SQLite and PostgreSQL."""
+"""A database of message with empty tables."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,9 +25,14 @@ def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
         yield create_tables("message", url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+ON_BOTH = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+"""Runs a test on SQLite and on PostgreSQL. The tests of the message service run all statements on both."""
+
+
+@pytest.fixture
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "sqlite":
+    """A database on SQLite, unless the test is `ON_BOTH`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
         url = create_tables("message", f"sqlite:///{tmp_path / 'message.db'}")
     else:
         url = request.getfixturevalue("_postgres_url")

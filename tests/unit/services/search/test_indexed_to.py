@@ -25,8 +25,10 @@ from shared.contract.message import Draft
 from shared.contract.model import Message, Text
 from shared.database import Database
 from tests.support.waiting import WAIT_SECONDS, until
+from tests.unit.services.search.conftest import ON_BOTH
 from tests.unit.services.search.peers import ANN, ROOM, Peers
 
+pytestmark = ON_BOTH
 _THREADED = 200
 """A commit of so many messages does not block the event loop."""
 

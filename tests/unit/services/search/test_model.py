@@ -17,8 +17,10 @@ from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import EditText, RecallText
 from shared.contract.model import Text
 from shared.database import Database
+from tests.unit.services.search.conftest import ON_BOTH
 from tests.unit.services.search.peers import ANN, BOB, HALL, LOFT, ROOM, Peers
 
+pytestmark = ON_BOTH
 WORDS = ["lake", "tomorrow", "公园", "café", "ice cream", "wi-fi"]
 CHATS = (ROOM, HALL, LOFT)
 

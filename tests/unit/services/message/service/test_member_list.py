@@ -48,9 +48,9 @@ def test_members_may_post_until_the_deadline() -> None:
     assert member_list().check_post(Draft(BOB, ROOM, Nonce(1), NOW, b""), NOW) == DEADLINE_PASSED
 
 
-@pytest.mark.parametrize("nonce", [-1, 2**63])
-def test_a_nonce_has_63_bits(nonce: int) -> None:
-    assert member_list().check_post(Draft(BOB, ROOM, Nonce(nonce), LATER, b""), NOW) == BAD_NONCE
+def test_a_nonce_has_63_bits() -> None:
+    for nonce in (-1, 2**63):
+        assert member_list().check_post(Draft(BOB, ROOM, Nonce(nonce), LATER, b""), NOW) == BAD_NONCE
 
 
 def test_in_a_read_only_chat_only_its_sender_may_post() -> None:

@@ -287,11 +287,11 @@ async def test_unread_messages_of_all_chats_are_sent_oldest_first(harness: Query
     assert (some.total, chat_indexes(some), some.pairs) == (5, chat_indexes(whole)[:3], {ROOM: (ANN, BOB)})
 
 
-@pytest.mark.parametrize("count", [0, -1])
-async def test_unread_messages_can_be_counted_only(harness: QueryHarness, count: int) -> None:
+async def test_unread_messages_can_be_counted_only(harness: QueryHarness) -> None:
     await harness.post(ROOM, "21221")
     harness.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB))]
-    assert await harness.queries.unread(GetUnread(ANN, count)) == Unread(3, [])
+    for count in (0, -1):
+        assert await harness.queries.unread(GetUnread(ANN, count)) == Unread(3, [])
 
 
 async def test_unread_messages_of_the_same_time_keep_the_order_of_their_ids(harness: QueryHarness) -> None:

@@ -122,18 +122,16 @@ async def test_the_last_message_comes_whatever_the_client_has(harness: QueryHarn
     assert shown[ROOM] == LastMessage(1, BOB, "", "recalled")
 
 
-@pytest.mark.parametrize(
-    ("segments", "text", "kind"),
-    [
-        ((Text("a" * 121),), "a" * 120, "text"),
-        ((Emoji(7),), "", "emoji"),
-        ((File(Media("a" * 32, "plan.pdf", 1, "", "")),), "plan.pdf", "file"),
-        ((Text("[消息已过期]"),), "", "expired"),
-    ],
-)
-def test_what_is_shown_of_a_last_message(segments: tuple[Segment, ...], text: str, kind: str) -> None:
-    message = Message(ROOM, 3, MessageId(1), BOB, 5, pack_segments(segments), Nonce(1))
-    assert resuming.last_message(message) == LastMessage(3, BOB, text, kind)
+def test_what_is_shown_of_a_last_message() -> None:
+    shown: list[tuple[Segment, str, str]] = [
+        (Text("a" * 121), "a" * 120, "text"),
+        (Emoji(7), "", "emoji"),
+        (File(Media("a" * 32, "plan.pdf", 1, "", "")), "plan.pdf", "file"),
+        (Text("[消息已过期]"), "", "expired"),
+    ]
+    for segment, text, kind in shown:
+        message = Message(ROOM, 3, MessageId(1), BOB, 5, pack_segments((segment,)), Nonce(1))
+        assert resuming.last_message(message) == LastMessage(3, BOB, text, kind)
 
 
 async def test_chats_with_other_states_are_paged_with_the_others(harness: QueryHarness) -> None:

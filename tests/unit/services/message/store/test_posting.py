@@ -106,7 +106,7 @@ async def test_a_nonce_is_posted_once(store: MessageStore, database: Database) -
     assert [row.index for row in await stored(database)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_the_results_are_the_same_with_and_without_the_duplicate_check(
     database: Database, store: MessageStore, clock: SteppedClock, seed: int
 ) -> None:
@@ -210,12 +210,14 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
 
 
 class SleepingClock:
-    """A clock that takes a long time to be read: longer than the time after which the database ends an idle
-    transaction.
-    """
+    """A clock whose second reading takes longer than the time after which the database ends an idle transaction."""
+
+    def __init__(self) -> None:
+        self.readings = 0
 
     def __call__(self) -> int:
-        time.sleep(4)
+        self.readings += 1
+        time.sleep(4 if self.readings == 2 else 0)
         return NOW
 
 
