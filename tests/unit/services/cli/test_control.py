@@ -75,9 +75,9 @@ async def test_the_token_permits_a_kill(port: int, child: FakeChild) -> None:
     assert child.kills == 1
 
 
-@pytest.mark.parametrize("token", ["", "another", "the-tokeñ"])
-async def test_no_kill_without_the_token(port: int, child: FakeChild, token: str) -> None:
-    assert (await request_supervisor(port, SystemRequest("edge-1", token))).error == "token"
+async def test_no_kill_without_the_token(port: int, child: FakeChild) -> None:
+    for token in ("", "another", "the-tokeñ"):
+        assert (await request_supervisor(port, SystemRequest("edge-1", token))).error == "token"
     assert child.kills == 0
 
 

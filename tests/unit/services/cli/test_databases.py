@@ -54,10 +54,13 @@ def fill(installation: Installation) -> None:
     execute(installation, "message", _HEAD, id=execute(installation, "session", _CHAT))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+ON_BOTH = pytest.mark.parametrize("installation", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    """An installation whose databases do not exist yet."""
-    if request.param == "sqlite":
+    """An installation whose databases do not exist yet. They are SQLite's, unless the test is `ON_BOTH`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
         yield find(None, (), {"data": str(tmp_path / "data")})
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -91,6 +94,7 @@ def identities(installation: Installation) -> set[Identity]:
     return found
 
 
+@ON_BOTH
 def test_databases_get_one_identity_which_stays(used: Installation) -> None:
     (made,) = identities(used)
     assert made == Identity(made.value, True)
@@ -116,6 +120,7 @@ def test_a_lost_database_is_not_made_again(used: Installation, name: str) -> Non
             migrate_all(used, [name])
 
 
+@ON_BOTH
 def test_numbers_are_not_given_again_after_a_loss_is_accepted(used: Installation) -> None:
     lose(used, "auth")
     migrate_all(used, SERVICES, accept=True)
@@ -126,6 +131,7 @@ def test_numbers_are_not_given_again_after_a_loss_is_accepted(used: Installation
     migrate_all(used, SERVICES)
 
 
+@ON_BOTH
 def test_an_older_database_is_rejected(used: Installation) -> None:
     execute(used, "session", _PROFILE, id=7)
     with pytest.raises(StartupError, match="it ends with account 3, but session knows account 7 of 1970-01-01"):
@@ -134,12 +140,14 @@ def test_an_older_database_is_rejected(used: Installation) -> None:
     assert execute(used, "auth", _ACCOUNT, name="new") > 7
 
 
+@ON_BOTH
 def test_a_number_without_an_account_was_given(used: Installation) -> None:
     execute(used, "auth", "DELETE FROM accounts WHERE id = 3")
     with open_engine(database_urls(used.settings)["auth"]) as engine, engine.connect() as connection:
         assert auth_state(connection).account == 3
 
 
+@ON_BOTH
 def test_restored_installations_skip_numbers(used: Installation) -> None:
     before = execute(used, "session", "SELECT max(id) FROM chat")
     account, chat = skip_numbers(used.settings)
@@ -150,6 +158,7 @@ def test_restored_installations_skip_numbers(used: Installation) -> None:
         assert session_state(connection).chat == chat + 1
 
 
+@ON_BOTH
 def test_the_numbers_of_accounts_that_have_read_messages_are_not_given_again(used: Installation) -> None:
     for account in (90, SYSTEM_ACCOUNT):
         execute(used, "message", _CURSOR, account=account)

@@ -211,20 +211,7 @@ def test_killed_children_are_restarted(up: Callable[..., UpProcess]) -> None:
             time.sleep(0.02)
 
 
-def test_after_a_killed_supervisor_the_next_start_waits_and_keeps_the_credentials(up: Callable[..., UpProcess]) -> None:
-    running = up()
-    running.until("ready ")
-    pids = running.pids()
-    before = (running.data / "credentials.json").read_bytes()
-    running.process.kill()
-    running.process.wait()
-    again = up()
-    again.until("ready ")
-    until_gone(pids.values(), 0.5)
-    assert (running.data / "credentials.json").read_bytes() == before
-
-
-def test_after_a_killed_supervisor_edges_end_first(
+def test_after_a_killed_supervisor_edges_end_first_and_the_next_start_waits_and_keeps_the_credentials(
     up: Callable[..., UpProcess], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The edges must still confirm to message which frames their clients have received.
@@ -238,8 +225,13 @@ def test_after_a_killed_supervisor_edges_end_first(
     os.kill(running.pids()["edge-1"], signal.SIGKILL)
     running.until("edge-1   | hello")
     pids = running.pids()
+    before = (running.data / "credentials.json").read_bytes()
     running.process.kill()
-    until_gone(pids.values())
+    running.process.wait()
+    again = up()
+    again.until("ready ")
+    until_gone(pids.values(), 0.5)
+    assert (running.data / "credentials.json").read_bytes() == before
     names = endings.read_text().split()
     assert sorted(names[:2]) == ["edge-1", "edge-2"]
     assert sorted(names[2:]) == ["auth", "message", "search", "session"]

@@ -79,9 +79,9 @@ async def test_a_bot_gets_a_token_that_is_printed_once(auth: FakeBots, tmp_path:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scopes", [(), ("--scope", "everything")])
-async def test_a_token_needs_a_scope_that_there_is(auth: FakeBots, tmp_path: Path, scopes: tuple[str, ...]) -> None:
-    assert (await admin(tmp_path, "bot", "token", "9", "server", *scopes)).exit_code == 2
+async def test_a_token_needs_a_scope_that_there_is(auth: FakeBots, tmp_path: Path) -> None:
+    for scopes in ((), ("--scope", "everything")):
+        assert (await admin(tmp_path, "bot", "token", "9", "server", *scopes)).exit_code == 2
     assert auth.requests == []
 
 

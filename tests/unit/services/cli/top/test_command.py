@@ -68,13 +68,11 @@ async def test_error_for_an_answer_that_is_no_dashboard(tmp_path: Path) -> None:
     assert "Expected `object`" in seen.error
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"), [([], "is no data directory of a `dragoman up`"), (["edge-1"], "is no data directory of")]
-)
-def test_error_without_processes(tmp_path: Path, arguments: list[str], error: str) -> None:
-    result = CliRunner().invoke(main, ["top", "--once", "--data", str(tmp_path), *arguments])
-    assert result.exit_code == 2
-    assert error in result.output
+def test_error_without_processes(tmp_path: Path) -> None:
+    for arguments in ([], ["edge-1"]):
+        result = CliRunner().invoke(main, ["top", "--once", "--data", str(tmp_path), *arguments])
+        assert result.exit_code == 2
+        assert "is no data directory of a `dragoman up`" in result.output
 
 
 async def test_watch_ends_on_interrupt_and_restores_the_terminal() -> None:
