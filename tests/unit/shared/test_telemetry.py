@@ -55,6 +55,6 @@ def test_a_trace_travels_in_the_w3c_header() -> None:
     assert trace_id_of(traceparent(trace_id)) == trace_id
 
 
-@pytest.mark.parametrize("header", ["", "00-abc-def-01", "nonsense", "00-" + "a" * 32])
-def test_a_broken_header_is_no_trace(header: str) -> None:
-    assert trace_id_of(header) == ""
+def test_a_broken_header_is_no_trace() -> None:
+    for header in ("", "00-abc-def-01", "nonsense", "00-" + "a" * 32):
+        assert trace_id_of(header) == ""

@@ -99,17 +99,15 @@ def test_another_key_or_algorithm() -> None:
     rejected(token(ed448.Ed448PrivateKey.generate()))
 
 
-@pytest.mark.parametrize(
-    "claims",
-    [
+def test_claims_that_are_missing_foreign_or_malformed() -> None:
+    wrong: list[dict[str, Any]] = [
         {"iss": "them"}, {"aud": "mail"}, {"aud": ["mail"]}, {"iss": None}, {"aud": None}, {"sub": None},
         {"sid": None}, {"jti": None}, {"iat": None}, {"exp": None}, {"sub": "0"}, {"sub": "-7"}, {"sub": "07"},
         {"sub": "seven"}, {"sub": "9" * 20}, {"sub": "7\n"}, {"sid": ""}, {"sid": "x" * 65}, {"sid": 5}, {"jti": 5},
         {"exp": str(NOW + 100)}, {"exp": NOW + 100.5}, {"iat": True}, {"iat": -1}, {"exp": 2**60},
-    ],
-)  # fmt: skip
-def test_claims_that_are_missing_foreign_or_malformed(claims: dict[str, Any]) -> None:
-    rejected(token(**claims))
+    ]  # fmt: skip
+    for claims in wrong:
+        rejected(token(**claims))
 
 
 @pytest.mark.parametrize(
@@ -132,16 +130,14 @@ def test_its_time_must_have_come_and_not_be_over(claims: dict[str, float], good:
         rejected(text)
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
+def test_missing_and_additional_headers() -> None:
+    wrong: list[dict[str, Any]] = [
         {"kid": "k1"}, {"kid": "k1", "typ": "JWT"}, {"kid": "k1", "typ": "rt+jwt"}, {"typ": "at+jwt"},
         {**HEADER, "jku": "https://evil.example/keys"}, {**HEADER, "x5u": "https://evil.example/cert"},
         {**HEADER, "jwk": {}}, {**HEADER, "crit": ["b64"], "b64": True}, {**HEADER, "crit": ["exp"]},
-    ],
-)  # fmt: skip
-def test_missing_and_additional_headers(header: dict[str, Any]) -> None:
-    rejected(token(header=header))
+    ]  # fmt: skip
+    for header in wrong:
+        rejected(token(header=header))
 
 
 @pytest.mark.parametrize(("revision", "issued", "number", "seconds", "void"), [
@@ -162,9 +158,9 @@ def test_a_revocation_of_all_tokens_voids_those_before_it(
     assert claims.is_voided_by(Revocation(number, claims.account, "", seconds)) is void
 
 
-@pytest.mark.parametrize("kid", ["k3", "../k1", "k1.pem", "", "/etc/passwd"])
-def test_an_unknown_key_can_be_requested(kid: str) -> None:
-    assert isinstance(rejected(token(header={**HEADER, "kid": kid})), UnknownKey)
+def test_an_unknown_key_can_be_requested() -> None:
+    for kid in ("k3", "../k1", "k1.pem", "", "/etc/passwd"):
+        assert isinstance(rejected(token(header={**HEADER, "kid": kid})), UnknownKey)
 
 
 def test_a_wrong_signature_is_no_unknown_key() -> None:

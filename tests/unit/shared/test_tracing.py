@@ -103,9 +103,9 @@ async def test_what_begins_beside_goes_on_after_the_end(collector: Collector, ne
 _ID, _SPAN = "a" * 32, "1" * 16
 
 
-@pytest.mark.parametrize(
-    "cause",
-    [
+async def test_garbage_for_a_cause_is_ignored(collector: Collector, new_tracer: Trace) -> None:
+    tracer = new_tracer()
+    for cause in (
         "",
         "nonsense",
         f"00-{'g' * 32}-{_SPAN}-01",
@@ -114,13 +114,10 @@ _ID, _SPAN = "a" * 32, "1" * 16
         f"ff-{_ID}-{_SPAN}-01",
         f"00-{_ID}-{_SPAN}-\n1",
         f"00-{_ID}-{_SPAN}-01-01",
-    ],
-)
-async def test_garbage_for_a_cause_is_ignored(collector: Collector, new_tracer: Trace, cause: str) -> None:
-    tracer = new_tracer()
-    with tracer.continue_trace("message.post", "server", cause):
-        assert tracer.current() == ""
-    tracer.link("commit", [cause]).end()
+    ):
+        with tracer.continue_trace("message.post", "server", cause):
+            assert tracer.current() == ""
+        tracer.link("commit", [cause]).end()
     assert await sent(collector, tracer) == []
 
 

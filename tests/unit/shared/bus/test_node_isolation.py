@@ -198,7 +198,7 @@ async def test_a_node_waits_for_auth_at_its_start_and_after_the_broker_was_away(
     try:
         server.restart()  # auth is unavailable
         with pytest.raises(Unavailable):
-            await node.bus.send(ListRevocations(since=1), seconds=4)
+            await node.bus.send(ListRevocations(since=1), seconds=1)
         async with running(new_auth(server)):
             async with asyncio.timeout(WAIT_SECONDS):
                 while not await is_connected(node.bus):

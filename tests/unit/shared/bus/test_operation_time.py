@@ -16,10 +16,10 @@ from tests.unit.shared.bus.test_client import new_bus, running, watched
 
 async def test_the_requests_of_an_operation_share_its_time(nats_server: NatsServer) -> None:
     """Requests of a background task have no such limit, because it may continue after the operation has ended."""
-    auth, edge, tasks = new_bus(nats_server, "auth"), new_bus(nats_server, "edge"), Tasks()
+    auth, edge, tasks, ended = new_bus(nats_server, "auth"), new_bus(nats_server, "edge"), Tasks(), asyncio.Event()
 
     async def handler(request: ListRevocations) -> Revocations:
-        await asyncio.sleep(0.7 if request.since < 3 else WAIT_SECONDS)
+        await (asyncio.sleep(0.7) if request.since < 3 else ended.wait())
         return await watched(request)
 
     auth.serve(ListRevocations.route, handler)
@@ -35,14 +35,15 @@ async def test_the_requests_of_an_operation_share_its_time(nats_server: NatsServ
                 await edge.send(ListRevocations(since=1))
         assert (await background).last == 3
         await tasks.close()
+        ended.set()
 
 
 async def test_a_cancelled_request_leaves_the_state_of_its_service_alone(nats_server: NatsServer) -> None:
-    received, registry = asyncio.Event(), CollectorRegistry()
+    received, ended, registry = asyncio.Event(), asyncio.Event(), CollectorRegistry()
 
     async def handler(request: ListRevocations) -> Revocations:
         received.set()
-        await asyncio.Event().wait()
+        await ended.wait()
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge", registry)
@@ -53,3 +54,4 @@ async def test_a_cancelled_request_leaves_the_state_of_its_service_alone(nats_se
         requesting.cancel()
         await asyncio.wait([requesting])
         assert registry.get_sample_value("dragoman_service_available", {"service": "auth"}) is None
+        ended.set()

@@ -21,6 +21,7 @@ from shared.presence.states import ACTIVE, OFFLINE, GivenState
 from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings.edge import EdgeSettings
 from tests.support.servers import ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(65)
@@ -231,12 +232,13 @@ async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: 
     assert (await session.lookup(chats=[ChatId(1)])).versions == {ChatId(1): 2}
 
 
-async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
-    message = connect("message")
+async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer) -> None:
+    message = Presence(valkey_server.settings("message").model_copy(update={"timeout_seconds": 1.0}))
     valkey_server.pause()
-    assert (await message.lookup([ANN])).nodes is None
-    assert [(await message.lookup([ANN])).nodes for _ in range(100)] == [None] * 100
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert [(await message.lookup([ANN])).nodes for _ in range(100)] == [None] * 100
     valkey_server.resume()
+    await message.close()
 
 
 @pytest.mark.usefixtures("trusting")
