@@ -1,6 +1,5 @@
 """Tests mails about unread messages: to whom they are sent, when, with what text, and the links that end them."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -10,20 +9,20 @@ from services.session.service import push_batch, push_delivery
 from services.session.service.mail_digests import MailLinks
 from services.session.service.ports import PushFailed, PushResult
 from services.session.service.subscriptions import PushLogins, Subscriptions
-from services.session.store import chats, own_settings, push_turns, subscriptions
+from services.session.store import own_settings, push_turns, subscriptions
 from services.session.store.subscriptions import PushDevice
 from services.session.tables.push import push_subscription
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.own_settings import SetOwnSettings
 from shared.contract.push import MAIL, EndedLogins, FindEndedLogins, SendTestPush, StopMails, Subscribe, mail_login
-from shared.database import Database
 from shared.settings import Settings
 from shared.settings.edge import EdgeSettings
 from shared.vapid import make_key
-from tests.unit.services.session.service.test_push_delivery import DELAY_MS, TO_BOB, Notifying
+from tests.unit.services.session.service.test_push_delivery import DELAY_MS, TO_BOB, Notifying, notifying
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, rejection
 
+__all__ = ["notifying"]
 _URL = "https://chat.example"
 _PAUSE_MS = 3_600_000
 
@@ -74,15 +73,6 @@ class Mailing:
 
 def _at(message: Any, time: int) -> Any:
     return message.__class__(**{name: getattr(message, name) for name in message.__struct_fields__} | {"time": time})
-
-
-@pytest.fixture
-async def notifying(database: Database) -> AsyncIterator[Notifying]:
-    await database.write(partial(chats.insert_lobby, now=NOW))
-    notifying = Notifying(database)
-    await notifying.store.add_profiles(ANN, BOB, CEM)
-    yield notifying
-    await notifying.delivery.close()
 
 
 @pytest.fixture

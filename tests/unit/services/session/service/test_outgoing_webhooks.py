@@ -253,21 +253,12 @@ async def test_another_process_posts_what_one_has_begun(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_delivery, "_CLOSE_SECONDS", 0.1)
-    blocked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    release = asyncio.Event()
-
-    def delay(_: Received) -> int:
-        loop.call_soon_threadsafe(blocked.set)
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
-        return 200
-
-    receiver.status_of = delay
+    release = hold(receiver)
     async with running_service(with_webhooks(settings)):
         room = await HookedRoom.found(peers)
         await room.create(receiver.url())
         await room.post(4)
-        await blocked.wait()
+        await asyncio.to_thread(receiver.begun.wait)
     receiver.status_of = lambda _: 200
     async with running_service(with_webhooks(settings)):
         await room.wait(lambda hook: hook.next == 5)
@@ -307,17 +298,23 @@ async def test_replicas_post_in_order_and_one_at_a_time_for_a_webhook(
     assert overlaps == []
 
 
-@contextmanager
-def held_receiver() -> Iterator[tuple[WebhookReceiver, asyncio.Event]]:
-    """The receiver does not respond until the event is set."""
+def hold(receiver: WebhookReceiver) -> asyncio.Event:
+    """Lets the receiver respond only after the returned event is set."""
     loop, release = asyncio.get_running_loop(), asyncio.Event()
 
     def delay(_: Received) -> int:
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
         return 200
 
-    with WebhookReceiver(delay) as receiver:
-        yield receiver, release
+    receiver.status_of = delay
+    return release
+
+
+@contextmanager
+def held_receiver() -> Iterator[tuple[WebhookReceiver, asyncio.Event]]:
+    """The receiver does not respond until the event is set."""
+    with WebhookReceiver() as receiver:
+        yield receiver, hold(receiver)
 
 
 async def test_a_slow_receiver_delays_no_other_webhook(
@@ -405,13 +402,7 @@ async def test_messages_are_posted_again(peers: BusPeers, settings: Settings, re
 async def test_a_webhook_that_ends_during_its_turn_posts_nothing_more(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver
 ) -> None:
-    loop, release = asyncio.get_running_loop(), asyncio.Event()
-
-    def delay(_: Received) -> int:
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
-        return 200
-
-    receiver.status_of = delay
+    release = hold(receiver)
     async with running_service(with_webhooks(settings)):
         room = await HookedRoom.found(peers)
         await room.create(receiver.url())
@@ -433,11 +424,7 @@ async def test_a_webhook_posts_while_its_maker_may_act(
 ) -> None:
     """If the creator may no longer act during a turn, the turn ends with the message that is being posted."""
     monkeypatch.setattr(webhook_delivery, "_PAUSED_MS", 20)
-    loop, release = asyncio.get_running_loop(), asyncio.Event()
-
-    def delay(_: Received) -> int:
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
-        return 200
+    release = hold(receiver)
 
     async def set_right(is_granted: bool) -> None:
         if reason == "disabled":
@@ -446,7 +433,6 @@ async def test_a_webhook_posts_while_its_maker_may_act(
             role = Role.ADMIN if is_granted else Role.MEMBER
             await peers.edge.send(SetRole(room.chat, ANN, role, BOB))
 
-    receiver.status_of = delay
     async with running_service(with_webhooks(settings)):
         room = await HookedRoom.found(peers)
         await room.create(receiver.url(), ANN)

@@ -172,7 +172,6 @@ async def test_members_of_the_same_chats_are_erased_concurrently(store: StoreHar
 
 
 async def test_chat_created_during_an_erasure_is_left_or_rejected(populated: StoreHarness) -> None:
-
     async def erase() -> None:
         await populated.erase(BOB)
         await populated.leave_all_chats(BOB)

@@ -117,7 +117,7 @@ async def test_unknown_and_deleted_accounts_get_no_friends(populated: StoreHarne
     await populated.request_friendship(CEM, ANN)
     await populated.erase(CEM)
     assert (await rejection(populated.request_friendship(ANN, CEM))).code == ErrorCode.NOT_FOUND
-    assert (await rejection(populated.request_friendship(ANN, DAN))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(populated.request_friendship(ANN, AccountId(99)))).code == ErrorCode.NOT_FOUND
     assert (await rejection(populated.answer_friend_request(ANN, CEM))).code == ErrorCode.NOT_FOUND
 
 
