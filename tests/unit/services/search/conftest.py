@@ -11,6 +11,7 @@ from services.search.service import following
 from shared.database import Database
 from tests.support.databases import create_tables, empty
 from tests.support.servers import PostgresServer
+from tests.unit.services.search.peers import Peers
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +41,10 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     database = open_database(url)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def peers(database: Database, tmp_path: Path) -> AsyncIterator[Peers]:
+    peers = Peers(database, tmp_path / "index")
+    yield peers
+    await peers.close()

@@ -5,8 +5,6 @@ This holds for anything that happens to the process of search, and for any numbe
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -16,20 +14,12 @@ from shared.contract.following import FollowChats
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import EditText, RecallText
 from shared.contract.model import Text
-from shared.database import Database
 from tests.unit.services.search.conftest import ON_BOTH
 from tests.unit.services.search.peers import ANN, BOB, HALL, LOFT, ROOM, Peers
 
 pytestmark = ON_BOTH
 WORDS = ["lake", "tomorrow", "公园", "café", "ice cream", "wi-fi"]
 CHATS = (ROOM, HALL, LOFT)
-
-
-@pytest.fixture
-async def peers(database: Database, tmp_path: Path) -> AsyncIterator[Peers]:
-    peers = Peers(database, tmp_path / "index")
-    yield peers
-    await peers.close()
 
 
 class HistoryModel:

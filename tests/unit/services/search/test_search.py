@@ -4,7 +4,6 @@ import asyncio
 import math
 import shutil
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ from shared.database import Database
 from shared.settings.messages import MessageSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.search.peers import ANN, BOB, HALL, LOFT, ROOM, Peers
-
-
-@pytest.fixture
-async def peers(database: Database, tmp_path: Path) -> AsyncIterator[Peers]:
-    peers = Peers(database, tmp_path / "index")
-    yield peers
-    await peers.close()
 
 
 async def test_words_phrases_beginnings_and_chinese_characters_are_found(peers: Peers) -> None:

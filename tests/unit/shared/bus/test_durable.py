@@ -4,8 +4,7 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import nats
 import pytest
@@ -21,6 +20,7 @@ from shared.contract.ids import AccountId
 from shared.telemetry import new_trace, trace
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
+from tests.unit.shared.bus.test_client import running
 
 DELETED = on.ACCOUNT_DELETED
 
@@ -48,15 +48,6 @@ class DurableService:
         if len(self.calls) <= self._failures:
             raise RuntimeError("not\nyet")
         self.done.put_nowait(event.account)
-
-
-@asynccontextmanager
-async def running(*buses: Bus) -> AsyncIterator[None]:
-    await asyncio.gather(*(bus.start() for bus in buses))
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(bus.stop() for bus in buses))
 
 
 def auth_bus(server: NatsServer) -> Bus:

@@ -18,7 +18,8 @@ from shared.contract.events import AccountDeleted, MailRequested
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
-from tests.unit.shared.bus.test_durable import DELETED, DurableService, deletion, running, stream, until_empty
+from tests.unit.shared.bus.test_client import running
+from tests.unit.shared.bus.test_durable import DELETED, DurableService, deletion, stream, until_empty
 
 
 def everything_allowed(settings: dict[str, Any]) -> None:
