@@ -210,14 +210,14 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
 
 
 class SleepingClock:
-    """A clock whose second reading takes longer than the time after which the database ends an idle transaction."""
+    """A clock whose third reading, at the end of the transaction, takes longer than the transaction may be idle."""
 
     def __init__(self) -> None:
         self.readings = 0
 
     def __call__(self) -> int:
         self.readings += 1
-        time.sleep(4 if self.readings == 2 else 0)
+        time.sleep(4 if self.readings == 3 else 0)
         return NOW
 
 
