@@ -1,4 +1,4 @@
-"""Users mark chats as unread and store drafts."""
+"""Users mark chats as unread and store drafts, on both databases."""
 
 import pytest
 

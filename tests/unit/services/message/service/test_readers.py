@@ -1,4 +1,4 @@
-"""Tests up to which index accounts have read, and which members have read a message."""
+"""Tests up to which index accounts have read, and which members have read a message, on both databases."""
 
 import pytest
 
