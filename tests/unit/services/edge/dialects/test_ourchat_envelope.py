@@ -4,11 +4,7 @@ import pytest
 
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId
-from services.edge.dialects.ourchat_envelope import (
-    check_own_account,
-    login_command,
-    read_envelope,
-)
+from services.edge.dialects.ourchat_envelope import check_own_account, login_command, read_envelope
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId

@@ -68,11 +68,7 @@ async def test_whether_a_page_has_closed_by_itself(
 
 @pytest.mark.parametrize(("code", "unacknowledged"), [(1012, 0), (1000, None), (0, None)])
 async def test_the_reply_to_our_close_frame_comes_after_everything_before_it(
-    start: Start,
-    endpoint: RecordingEndpoint,
-    monkeypatch: pytest.MonkeyPatch,
-    code: int,
-    unacknowledged: int | None,
+    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch, code: int, unacknowledged: int | None
 ) -> None:
     """The reply to a close frame repeats its code, or does not come (0).
 

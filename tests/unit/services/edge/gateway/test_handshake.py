@@ -1,11 +1,6 @@
 import pytest
 
-from services.edge.gateway.handshake import (
-    HandshakeRequest,
-    client_address,
-    parse_handshake,
-    parse_networks,
-)
+from services.edge.gateway.handshake import HandshakeRequest, client_address, parse_handshake, parse_networks
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 PROXIES = parse_networks(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])

@@ -202,6 +202,19 @@ def test_a_failed_1_keeps_the_messages_held(pc_client: V2Scenario) -> None:
     assert pc_client.messages() == []
 
 
+def test_a_late_detected_pc_client_is_treated_as_one_from_then_on(plain: V2Scenario) -> None:
+    plain.load_chats(NEW)
+    plain.request_session(NEW)
+    plain.wait(2)
+    plain.receive(HOME)
+    plain.receive(NEW)
+    plain.request_account(pc_client=True)
+    plain.receive(HOME)
+    plain.receive(NEW)
+    plain.wait(60)
+    assert [(chat, index) for _, chat, index in plain.messages()] == [(HOME, 1), (NEW, 1), (NEW, 2)]
+
+
 def test_an_unanswered_10_detects_the_pc_client() -> None:
     scenario = V2Scenario()
     scenario.log_in(HOME)
