@@ -115,7 +115,8 @@ class Bus:
         self._broker = BrokerConnection(settings, service, errors, self._connection_lost, node)
         self._sender = RequestSender(self._broker, registry, tracer)
         self._events_lost_callbacks: list[Callable[[], None]] = []
-        self._streams = EventStreams(service, settings.replicas, self._events_lost)
+        self._replicas = settings.replicas
+        self._streams = EventStreams(service, settings.replicas, self._events_lost, self._fetch_again)
         self._dead = Counter("dragoman_bus_dead_letters", "Dead letters", ["subject"], registry=registry)
         self._events = Counter(
             "dragoman_bus_events", "Attempts to handle durable events", ["subject", "outcome"], registry=registry
@@ -202,7 +203,7 @@ class Bus:
         if not self._workers:
             self._broker.subscribe(health_inbox(self._service), ignore_probe, "")
         self._workers.append(
-            DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
+            DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer, self._replicas)
         )
 
     def notify_events_lost(self, callback: Callable[[], None]) -> None:
@@ -218,6 +219,10 @@ class Bus:
     def _events_lost(self) -> None:
         for callback in self._events_lost_callbacks:
             callback()
+
+    def _fetch_again(self) -> None:
+        for worker in self._workers:
+            worker.fetch_again()
 
     # Life
 

@@ -31,9 +31,9 @@ Q = TypeVar("Q")
 
 _log = log(__name__)
 
-_FETCH_SECONDS = 3.0
-"""The time limit of a fetch. A restarted NATS server does not know the fetch, so the next event may arrive this much
-later."""
+_FETCH_SECONDS, _CLUSTER_FETCH_SECONDS = 30.0, 3.0
+"""The time limits of a fetch. The second one applies if events have replicas. If another server becomes the leader of
+the consumer, it does not know the fetch, so the next event may arrive this much later."""
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
@@ -59,7 +59,9 @@ class DurableWorker(Generic[Q]):
         dead_letters: Counter,
         attempts: Counter,
         tracer: "Tracer | None",
+        replicas: int,
     ) -> None:
+        """`replicas`: the number of NATS servers that store each event."""
         self._attempts = attempts
         self._tracer = tracer
         # the series exists from the start, so that the first dead letter is visible as an increase
@@ -73,6 +75,8 @@ class DurableWorker(Generic[Q]):
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._failing = False
+        self._is_replicated = replicas > 1
+        self._fetching: asyncio.Task[Msg | None] | None = None
 
     @property
     def name(self) -> str:
@@ -80,6 +84,11 @@ class DurableWorker(Generic[Q]):
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def fetch_again(self) -> None:
+        """Replace the present fetch, because NATS may have forgotten it."""
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     async def run(self, client: Client) -> None:
         stream = client.jetstream(timeout=2.0)
@@ -102,7 +111,7 @@ class DurableWorker(Generic[Q]):
         self, client: Client, subscription: JetStreamContext.PullSubscription, stopped: asyncio.Task[Any]
     ) -> Msg | None:
         """The next event; None if the fetch ends or the worker stops before an event arrives."""
-        fetching = self._tasks.start(self._fetch(subscription), f"fetch {self.name}")
+        fetching = self._fetching = self._tasks.start(self._fetch(subscription), f"fetch {self.name}")
         await asyncio.wait({fetching, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not fetching.done():
             await self._end(fetching, client, subscription)
@@ -120,8 +129,9 @@ class DurableWorker(Generic[Q]):
         await asyncio.wait({fetching})
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
+        seconds = _CLUSTER_FETCH_SECONDS if self._is_replicated else _FETCH_SECONDS
         try:
-            message = (await subscription.fetch(1, timeout=until_next(_FETCH_SECONDS)))[0]
+            message = (await subscription.fetch(1, timeout=until_next(seconds)))[0]
         except nats.errors.TimeoutError:
             message = None
         except nats.errors.Error as error:

@@ -16,6 +16,7 @@ from nats.aio.transport import TcpTransport, Transport
 from nats.js.api import Header
 
 from shared.bus.node_identity import NodeIdentity
+from shared.clock import until_next
 from shared.errors import StartupError
 from shared.settings.servers import NatsSettings
 from shared.tls import nats_context
@@ -103,6 +104,21 @@ class NatsClient(Client):
         if self._pending and self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
             # nats-py's task waits until the server reads
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def _ping_interval(self) -> None:
+        """Ping the server as nats-py does, but at the moments at which the other loops of this process wake."""
+        while True:
+            await asyncio.sleep(until_next(self.options["ping_interval"]))
+            if not self.is_connected:
+                continue
+            self._pings_outstanding += 1
+            if self._pings_outstanding > self.options["max_outstanding_pings"]:
+                await self._process_op_err(nats.errors.StaleConnectionError())
+                return
+            try:
+                await self._send_ping()
+            except (RuntimeError, AttributeError):  # the connection is being closed
+                return
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """Handle a message. All exceptions are caught, because an exception would stop the client from reading."""

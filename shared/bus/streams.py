@@ -95,9 +95,10 @@ def ignore_probe(_: Msg) -> None:
 
 class EventStreams:
     """The streams and consumers that one service needs. `prepare` and `watch` create missing streams and consumers.
-    They call `on_lost` when a consumer of this service was created again, because its events are then lost."""
+    They call `on_lost` when a consumer of this service was created again, because its events are then lost. They call
+    `on_usable` when the consumers can be used again."""
 
-    def __init__(self, service: str, replicas: int, on_lost: Callable[[], None]) -> None:
+    def __init__(self, service: str, replicas: int, on_lost: Callable[[], None], on_usable: Callable[[], None]) -> None:
         self.ready = asyncio.Event()
         """Set while the streams and consumers exist, as far as this process knows. An event is lost if it is published
         before its consumers exist."""
@@ -108,6 +109,7 @@ class EventStreams:
         self._service = service
         self._replicas = replicas
         self._on_lost = on_lost
+        self._on_usable = on_usable
         self._created: dict[str, str] = {}
         """The time at which each consumer of this service was created."""
         self._woken = asyncio.Event()
@@ -130,6 +132,8 @@ class EventStreams:
             try:
                 if self.ready.is_set():
                     await self._find_missing(client)
+                    if self._failure:
+                        self._on_usable()
                 else:
                     await self._ensure(client)
                 self._failure = ""
@@ -181,6 +185,7 @@ class EventStreams:
                 _log.warning("consumer was missing and is created", consumer=durable(service, topic))
         if await self._find_own(stream):
             self.ready.set()
+            self._on_usable()
 
     async def _find_own(self, stream: JetStreamContext) -> bool:
         """Whether all consumers of this service exist. Notices if any process has created a consumer again after its
@@ -194,6 +199,7 @@ class EventStreams:
         if known and known != created:
             _log.warning("a consumer was lost, and its events with it", service=self._service)
             self._on_lost()
+            self._on_usable()
         return True
 
 

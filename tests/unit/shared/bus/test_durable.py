@@ -10,7 +10,9 @@ import nats
 import pytest
 from nats.js.api import StreamInfo
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from shared.bus import durable, streams
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
 from shared.bus.streams import ACK_WAIT_SECONDS
@@ -19,7 +21,7 @@ from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.telemetry import new_trace, trace
 from tests.support.servers import NatsServer
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.shared.bus.test_client import running
 
 DELETED = on.ACCOUNT_DELETED
@@ -198,6 +200,58 @@ async def test_work_goes_on_after_the_broker_was_killed(nats_server: NatsServer)
             await asyncio.to_thread(nats_server.restart)
             while not await _reachable(auth):
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+async def test_the_next_event_comes_although_the_connection_of_the_fetch_has_ended(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    monkeypatch.setattr(durable, "_FETCH_SECONDS", 3600.0)
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
+    reconnected = asyncio.Event()
+    session.bus.notify_connection_lost(lambda _: reconnected.set())
+    async with running(auth, session.bus):
+        await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+        assert await session.done.get() == 7
+        if is_killed:
+            await asyncio.to_thread(nats_server.restart)
+        else:
+            await until_disconnected_by_freeze(nats_server)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await reconnected.wait()
+            while not await _reachable(auth):
+                await asyncio.sleep(0.05)
+            await auth.publish_event(DELETED, deletion(8), key="deleted-8")
+            while await session.done.get() != 8:
+                pass  # after a lost acknowledgement, the previous event comes twice
+
+
+async def until_disconnected_by_freeze(server: NatsServer) -> None:
+    """Freeze the server until both buses have given up their connections."""
+    with capture_logs() as logs:
+        server.pause()
+        try:
+            await until(lambda: [line["event"] for line in logs].count("bus disconnected") == 2)
+        finally:
+            server.resume()
+
+
+async def test_the_next_event_comes_although_the_consumer_was_created_again(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "_FETCH_SECONDS", 3600.0)
+    monkeypatch.setattr(streams, "_READY_CHECK_SECONDS", 0.1)
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
+    lost = asyncio.Event()
+    session.bus.notify_events_lost(lost.set)
+    async with running(auth, session.bus):
+        await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+        assert await session.done.get() == 7
+        await nats_server.make_fresh()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await lost.wait()
+            await auth.publish_event(DELETED, deletion(8), key="deleted-8")
+            assert await session.done.get() == 8
 
 
 async def _reachable(bus: Bus) -> bool:
