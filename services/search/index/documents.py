@@ -31,7 +31,7 @@ def kinds_of(segments: Iterable[Segment], text: str) -> set[ContentKind]:
     types = {type(segment) for segment in segments}
     found = {ContentKind.IMAGE} if Image in types else set()
     found |= {ContentKind.FILE} if File in types else set()
-    return found | ({ContentKind.LINK} if _LINK.search(text) else set())
+    return found | ({ContentKind.LINK} if "://" in text and _LINK.search(text) else set())
 
 
 def _shown(segment: Segment) -> str:

@@ -184,7 +184,14 @@ class IndexTerms(NamedTuple):
     loose: set[str]
 
 
+_ASCII_WORD = re.compile("[0-9a-z]+")
+_ASCII_JOIN = re.compile("[0-9a-z][-'`_,.][0-9a-z]|[0-9] [0-9]")
+"""Matches ASCII texts that may have joined words. Other ASCII texts have only words whose forms are equal."""
+
+
 def index_terms(text: str) -> IndexTerms:
+    if text.isascii() and not _ASCII_JOIN.search(lower := text.lower()):  # this takes a fifth of the time
+        return IndexTerms([word[:MAX_TERM] for word in _ASCII_WORD.findall(lower)], set())
     found = terms(text)
     singles = {one.folded for one in found if one.goes_on}
     exact = {one.exact for one in found if one.exact != one.folded}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.search.text.terms import MAX_TERM, index_terms, terms
+from services.search.text.terms import MAX_TERM, IndexTerms, index_terms, terms
 
 CHARACTERS = (
     "aZIıİi\u0307é\u0301ßΣςёйІїʼ’'-.,_19٣ه\u0640\u064b\u200c\u05e9\u05c1\u05f4"
@@ -43,6 +43,12 @@ def test_terms_have_one_form(text: str) -> None:
 @given(PLAIN)
 def test_plain_texts_have_the_same_terms_as_part_of_others(text: str) -> None:
     assert terms(f"{text} \u0e01") == terms(text) + terms(f"{' ' * len(text)} \u0e01")
+
+
+@given(st.text("aZ019 -'`_,.\"\n/", max_size=40))
+def test_ascii_texts_have_the_same_terms_as_part_of_others(text: str) -> None:
+    found = index_terms(text)
+    assert index_terms(f"{text} é") == IndexTerms([*found.folded, "e"], found.loose | {"é"})
 
 
 @given(TEXTS)
