@@ -29,9 +29,9 @@ COPY dragoman_client/ dragoman_client/
 COPY bench/ bench/
 COPY local/ local/
 COPY dragoman/ dragoman/
-# With warnings, gcc takes minutes to find their columns in mypyc's long lines. Hidden functions need no table of symbols,
-# which takes memory in each process.
-RUN CFLAGS="-w -fvisibility=hidden" HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+# As in deploy/compiled.py, which has the reasons.
+RUN CFLAGS="-DNDEBUG -fwrapv -w -fvisibility=hidden -finline-functions -finline-small-functions -freorder-blocks-and-partition" \
+    HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/dragoman/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/dragoman/bin/pip uninstall --yes pip setuptools
 

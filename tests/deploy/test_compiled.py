@@ -59,6 +59,12 @@ def test_a_build_of_the_present_sources_is_found(builds: list[Path]) -> None:
     assert len(builds) == 1
 
 
+@pytest.mark.parametrize("file", ["Dockerfile", "docs/operate/choose.md"])
+def test_the_same_flags_are_used_everywhere(file: str) -> None:
+    flags = " ".join((*compiled.C_FLAGS, *compiled.GCC_FLAGS))
+    assert f'CFLAGS="{flags}" ' in (ROOT / file).read_text()
+
+
 @pytest.mark.parametrize("module", ["deploy.compiled", "deploy.web_client"])
 def test_help_builds_nothing(module: str) -> None:
     shown = subprocess.check_output([sys.executable, "-m", module, "--help"], cwd=ROOT, text=True)
