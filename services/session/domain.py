@@ -268,15 +268,15 @@ def check_capacity(number: ChatId, size: int, limits: GroupLimits) -> None:
         check_count(size, limits.members_per_group, "a group has at most {} members", "members")
 
 
-def check_chat_count(chats: int, limits: GroupLimits) -> None:
+def check_chat_count(chats: int, limits: GroupLimits, field: str = "chats") -> None:
     """Check that an account in this number of groups may join one more."""
-    check_count(chats, limits.chats_per_account, "an account has at most {} chats", "chats")
+    check_count(chats, limits.chats_per_account, "an account has at most {} chats", field)
 
 
 def check_member_count(chats: int, limits: GroupLimits, *, is_friend: bool) -> None:
     """Check that another account, which is a friend or not, may make an account in this number of groups a member of
     one more."""
-    check_count(chats, limits.chats_per_account, "a member is in {} chats already", "members")
+    check_chat_count(chats, limits, "members")
     if not is_friend and chats >= (limits.chats_per_account + 1) // 2:
         raise RequestError(
             ErrorCode.FORBIDDEN, "only friends can add a member to further groups", "members", reason=Reason.NOT_FRIEND

@@ -1,6 +1,7 @@
 """Decides whether an account joins a group at once, by an invitation, the group's key, its masks, its size and its join
 policy."""
 
+import hmac
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from shared.contract.model import Chat
 from shared.sql import insert
 
 _MOST = 1_000
-"""The most invitations of one group."""
+"""The most invitations of one group. Members who do not manage it can use up half of them."""
 _LISTED = 100
 
 
@@ -29,18 +30,19 @@ def passes(connection: sa.Connection, group: LockedGroup, account: AccountId, ke
     matched = masks.matched(connection, group.id, [account], server).get(account, frozenset())
     if "b" in matched and "e" not in matched:
         raise RequestError(ErrorCode.FORBIDDEN, "a mask of this group bans you", "chat", 0, Reason.BANNED)
-    if group.join_key and key != group.join_key:
+    if group.join_key and not hmac.compare_digest(key.encode(), group.join_key.encode()):
         raise RequestError(ErrorCode.FORBIDDEN, "the key of this group is another one", "key", 0, Reason.WRONG_KEY)
     if group.most_members:
         domain.check_count(group.size, group.most_members, "this group has at most {} members", "members")
     return "I" in matched or domain.joins_immediately(group.join_policy, group.size)
 
 
-def invite(connection: sa.Connection, chat: ChatId, account: AccountId, until: int, now: int) -> None:
-    """Stores an invitation. Raises RequestError if the group has too many."""
+def invite(connection: sa.Connection, chat: ChatId, account: AccountId, until: int, now: int, *, manages: bool) -> None:
+    """Stores an invitation. `manages`: by the owner or an admin. Raises RequestError if the group has too many."""
     connection.execute(sa.delete(invitation).where(invitation.c.chat == chat, invitation.c.until <= now))
     others = sa.select(sa.func.count()).where(invitation.c.chat == chat, invitation.c.account != account)
-    check_count(connection.execute(others).scalar_one(), _MOST, "a group has at most {} invitations", "account")
+    most = _MOST if manages else _MOST // 2
+    check_count(connection.execute(others).scalar_one(), most, "this group has {} invitations already", "account")
     insertion = insert(connection, invitation).values({"chat": chat, "account": account, "until": until})
     key = [invitation.c.chat, invitation.c.account]
     connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))

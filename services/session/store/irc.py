@@ -109,7 +109,8 @@ def invite(connection: sa.Connection, request: Invite, until: int, now: int) -> 
     require_readers(connection, [request.account], "account")
     if role_of(connection, group.id, request.account) is not None:
         raise domain.member_already()
-    admission.invite(connection, group.id, request.account, until, now)
+    manages = role is not None and role > Role.MEMBER
+    admission.invite(connection, group.id, request.account, until, now, manages=manages)
     return InvitedAccount(group.version, group.name, group.handle, admins_of(connection, group.id))
 
 

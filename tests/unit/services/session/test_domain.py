@@ -1,6 +1,7 @@
 """Tests the pure rules of session."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -9,6 +10,7 @@ from services.session.domain import (
     check_account,
     check_capacity,
     check_chat_count,
+    check_member_count,
     check_peer,
     check_request_text,
     check_seed,
@@ -205,6 +207,12 @@ def test_group_size_is_limited_except_in_the_lobby() -> None:
     check_capacity(LOBBY, 10**6, limits)
     check_chat_count(1, limits)
     assert rejection(lambda: check_chat_count(2, limits)) == (ErrorCode.LIMIT, "chats")
+    texts = set[str]()
+    for check in (check_chat_count, partial(check_member_count, is_friend=True)):
+        with pytest.raises(RequestError) as error:
+            check(2, limits)
+        texts.add(error.value.failure.text)
+    assert texts == {"an account has at most 2 chats"}
 
 
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (2, ["a"]), (5, ["a"]), (6, ["a", "bcd"]), (99, ["a", "bcd"])])

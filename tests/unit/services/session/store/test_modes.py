@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from services.session.domain import ALWAYS
-from services.session.store import chats, irc, masks, profiles
+from services.session.store import admission, chats, irc, masks, profiles
 from services.session.store.departures import LeftChat
 from services.session.store.irc import ChangedModes
 from services.session.store.memberships import StartedJoin, request_membership
@@ -196,7 +196,8 @@ async def test_the_masks_of_a_deleted_account_stay_without_its_name(populated: S
 
 async def test_key_limit_and_invitation(populated: StoreHarness, group: ChatId) -> None:
     await change(populated, group, ANN, "+k key", "+l 4")
-    assert (await rejection(join(populated, DAN, group, "kez"))).reason is Reason.WRONG_KEY
+    for wrong in ("kez", "é", ""):
+        assert (await rejection(join(populated, DAN, group, wrong))).reason is Reason.WRONG_KEY
     assert isinstance(await join(populated, DAN, group, "key"), StartedJoin)
     assert (await rejection(join(populated, EVE, group, "key"))).code is ErrorCode.LIMIT
     await change(populated, group, ANN, "+i")
@@ -218,6 +219,15 @@ async def test_an_invitation_ends_with_its_time_a_ban_or_the_group(populated: St
     populated.now = NOW
     await populated.disband(ANN, group)
     assert (await rejection(join(populated, DAN, group))).reason is Reason.CLOSED
+
+
+async def test_members_leave_half_of_the_invitations_to_admins(
+    populated: StoreHarness, group: ChatId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_MOST", 2)
+    await invite(populated, CEM, group, DAN)
+    assert (await rejection(invite(populated, CEM, group, EVE))).code is ErrorCode.LIMIT
+    await invite(populated, BOB, group, EVE)
 
 
 async def test_an_account_that_blocks_is_not_invited(populated: StoreHarness, group: ChatId) -> None:
