@@ -55,6 +55,7 @@ from services.edge.dialects.irc.server import quit_server
 from services.edge.dialects.irc.session import Answer, IrcSession, LineRejection, Lines, Sent, Task, rejection
 from services.edge.dialects.irc.subscriptions import CAPABILITY
 from shared.contract.auth import Authenticated
+from shared.contract.ephemeral import TagsRelayed, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import ProfileSummary
@@ -306,7 +307,8 @@ class Irc(Dialect):
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         pushes = encode_event(self._session, event)
-        self._gate.replan()
+        if not isinstance(event, Typing | TagsRelayed):  # these events are frequent, and change no channel
+            self._gate.replan()
         return pushes
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:

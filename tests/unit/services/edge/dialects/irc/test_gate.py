@@ -4,15 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
-from services.edge.canonical.events import ChatJoined
+from services.edge.canonical.events import ChatJoined, Event
 from services.edge.canonical.frames import Outgoing
 from shared.contract.edge import ChatRenamed
-from shared.contract.ephemeral import ChatPlaced
+from shared.contract.ephemeral import ChatPlaced, TagsRelayed, Typing
 from shared.contract.ids import NodeId
+from shared.contract.model import ProfileSummary
 from tests.unit.services.edge.dialects.driving import LONG_AFTER, UNIX_SECONDS, log_in
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, OTHER, OWN, IrcConnection, joined, shown
 
 NOW = UNIX_SECONDS * 1000
+SUMMARY = ProfileSummary("Bob", "")
 
 
 def admitted(connection: IrcConnection, time: int = NOW) -> tuple[Outgoing, ...] | None:
@@ -43,6 +45,16 @@ def test_new_messages_of_a_channel_are_admitted_until_the_channel_may_have_chang
     assert admitted(connection) == written.frames
     change(connection)
     assert admitted(connection) is None
+
+
+@pytest.mark.parametrize(
+    "event", [Typing(CHAT, OTHER, 6000, SUMMARY), TagsRelayed(CHAT, OTHER, {}, SUMMARY, NodeId("a"))]
+)
+def test_what_users_do_meanwhile_changes_no_channel(event: Event) -> None:
+    connection = joined("server-time message-tags")
+    connection.hold(shown(7, time=NOW))
+    assert connection.push(event)
+    assert admitted(connection)
 
 
 def test_a_message_from_before_the_login_is_checked() -> None:
