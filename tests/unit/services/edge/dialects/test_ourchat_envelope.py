@@ -38,3 +38,14 @@ def test_only_the_own_account_is_accepted() -> None:
 def test_a_login_name_becomes_an_identifier(kind: IdentifierKind, account: str | int, identifier: str) -> None:
     command = login_command(kind, account, "pw")
     assert (command.kind, command.identifier, command.secret) == (kind, identifier, Secret(Scheme.PLAIN, "pw"))
+
+
+def test_a_new_error_code_needs_a_decision_for_the_statuses_of_ourchat() -> None:
+    """`error_reply` gives a default status to codes that a table does not name.
+
+    Add a new code here after it has the right status, or rightly the default, in ERROR_REPLIES of v0, v1 and v2.
+    """
+    assert {code.name for code in ErrorCode} == {
+        "INVALID", "UNAUTHENTICATED", "FORBIDDEN", "NOT_FOUND", "CONFLICT", "LIMIT", "TOO_LARGE", "RATE_LIMITED",
+        "UNAVAILABLE", "INTERNAL",
+    }  # fmt: skip
