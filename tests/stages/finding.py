@@ -40,8 +40,8 @@ _PADDING = b"x" * 100
 _SETTLING_SECONDS = 0.4
 _BEGINNING = 20_000
 """The first messages of an index, which search indexes faster."""
-_COUNTER = "dragoman_search_indexed_total "
-
+_INDEXED, _BYTES = "dragoman_search_indexed_total ", "dragoman_search_bytes "
+"""The number of indexed messages, and the size of the open index."""
 
 T = TypeVar("T")
 
@@ -123,14 +123,14 @@ async def measure(target: MeasuredSystem, plan: FindingPlan) -> list[str]:
     receiver = ArrivalTimes()
     sender = await _log_in(target, sending, NullListener())
     await _log_in(target, receiving, receiver)
+    await _until(lambda: _metric(target, _BYTES) > 0)
     lines = [f"found after the reply to the message: {percentiles(await _found(sender, chat, plan.found))}"]
     others = await asyncio.to_thread(seeder.chats, accounts, 2, plan.history // _LENGTH)
     await asyncio.to_thread(seeder.history, others, _LENGTH, accounts[1])
     assert target.data is not None
     await asyncio.to_thread(shutil.rmtree, target.data / "search")
     os.kill(_search(target).pid, signal.SIGKILL)
-    while _indexed(_search(target)) < min(_BEGINNING, plan.history / 10):
-        await asyncio.sleep(0.2)
+    await _until(lambda: _metric(target, _INDEXED) >= min(_BEGINNING, plan.history / 10))
     return lines + await _beside(target, Conversation(sender, sending, chat, receiver), plan)
 
 
@@ -156,14 +156,14 @@ async def _found(sender: AsyncConnection, chat: int, count: int) -> list[float]:
 
 
 async def _beside(target: MeasuredSystem, talk: Conversation, plan: FindingPlan) -> list[str]:
-    began, used, lines = _indexed(_search(target)), target.cpu(), list[str]()
+    began, used, lines = _metric(target, _INDEXED), target.cpu(), list[str]()
     times = await _turns(target, plan.turns, lambda: talk.at_rate(plan.rate, plan.seconds))
     for name, figure in (("median", statistics.median), ("mean", statistics.fmean), ("p99", _p99)):
         pairs = [(figure(frozen), figure(running)) for frozen, running in times]
         lines += _compared(f"{plan.rate:g} messages a second, {name} in ms", pairs)
     rates = await _turns(target, plan.turns, lambda: talk.in_flight(plan.window, plan.seconds))
     lines += _compared(f"{plan.window} messages in flight, a second", rates)
-    indexed, seconds = _indexed(_search(target)) - began, target.cpu()["search"] - used["search"]
+    indexed, seconds = _metric(target, _INDEXED) - began, target.cpu()["search"] - used["search"]
     return [*lines, f"search indexed {indexed:.0f} messages meanwhile, with {seconds:.1f} s of CPU time"]
 
 
@@ -210,14 +210,19 @@ def _search(target: MeasuredSystem) -> RunningProcess:
     return next(one for one in target.processes if one.name == "search")
 
 
-def _indexed(search: RunningProcess) -> float:
-    """Returns the number of indexed messages, or 0 while search starts."""
+async def _until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await asyncio.sleep(0.2)
+
+
+def _metric(target: MeasuredSystem, name: str) -> float:
+    """Returns the value of a metric of search, or 0 while search starts."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{search.ops}/metrics", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{_search(target).ops}/metrics", timeout=5) as reply:
             lines = reply.read().decode().splitlines()
     except OSError:
         return 0.0
-    return sum(float(line.removeprefix(_COUNTER)) for line in lines if line.startswith(_COUNTER))
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
 async def _main(plan: FindingPlan) -> None:
