@@ -79,11 +79,13 @@ class NatsClient(Client):
     def write_pending(self) -> None:
         """Write published messages to the socket now. While the server does not read, the client keeps the messages and
         delays publishers (backpressure)."""
+        writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
+        if writer is None:  # only nats-py's task writes to a WebSocket
+            return
         if not self._pending:
             self._pending_data_size = 0  # nats-py writes a ping at once, but counts its bytes as pending
             return
-        writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
-        if writer is None or writer.is_closing() or not self.is_connected:
+        if writer.is_closing() or not self.is_connected:
             return
         if not writer.transport.get_write_buffer_size():
             writer.writelines(self._pending)
@@ -101,7 +103,12 @@ class NatsClient(Client):
     def _write_due(self) -> None:
         self._is_write_due = False
         self.write_pending()
-        if self._pending and self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
+        if (
+            self._pending_data_size
+            and self.is_connected
+            and self._flush_queue is not None
+            and self._flush_queue.empty()
+        ):
             # nats-py's task waits until the server reads
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 

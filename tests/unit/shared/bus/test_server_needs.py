@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from dragoman.main import main
 from local.installation import Server
+from local.ports import free_port
 from services.cli.doctor import broker
 from shared.bus.client import Bus
 from shared.bus.nats_client import PAYLOAD_BYTES, UnfitServer, connect
@@ -78,6 +79,21 @@ async def test_a_password_in_the_url_is_decoded(nats_server: NatsServer) -> None
         await bus.stop()
         (found,) = await broker.check(settings, Server.ELSEWHERE)
         assert "rejects" not in found.text
+
+
+@pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning")  # of nats-py
+async def test_the_connection_may_be_a_websocket(nats_server: NatsServer) -> None:
+    port = free_port()
+
+    def offer_websockets(configuration: dict[str, Any]) -> None:
+        configuration["websocket"] = {"port": port, "no_tls": True}
+
+    settings = nats_server.settings("edge").model_copy(update={"url": f"ws://127.0.0.1:{port}"})
+    with nats_server.configured(offer_websockets):
+        edge = Bus(settings, "edge", CollectorRegistry())
+        await edge.start()
+        await edge.check(WAIT_SECONDS)
+        await edge.stop()
 
 
 async def test_room_for_few_bytes_is_named_at_the_start_and_by_doctor(nats_server: NatsServer) -> None:
