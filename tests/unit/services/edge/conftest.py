@@ -1,7 +1,7 @@
 """Edges without a gateway, on a real NATS and a real Valkey. The services auth, session and message are fakes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.app import Edge
 from services.edge.dialects.registry import DIALECTS, Dialects
+from services.edge.gateway import Gateway
+from shared.bus.client import Bus
 from shared.contract.ids import AccountId, NodeId
 from shared.presence.store import Presence
 from shared.settings import Settings
@@ -64,6 +66,21 @@ class EdgeCluster:
         self.edges.append(edge)
         return edge
 
+    async def open_gateway(self, **settings: Any) -> Gateway:
+        """Starts another edge with these settings, and opens its ports until the end of the test."""
+        edge = await self.add_edge(port=0, **settings)
+        made = edge.context.settings
+        gateway = Gateway(made.edge, made.limits, edge.endpoint, edge.http, edge.sockets)
+        await gateway.start()
+        self.stack.push_async_callback(gateway.close)
+        return gateway
+
+    async def run(self, *buses: Bus) -> None:
+        """Starts these buses, and stops them at the end of the test."""
+        for bus in buses:
+            await bus.start()
+            self.stack.push_async_callback(bus.stop)
+
     async def client(self, account: int, edge: Edge | None = None) -> EdgeClient:
         """Returns a client that is logged in."""
         return await EdgeClient((edge or self.edges[0]).endpoint).login(account)
@@ -74,6 +91,20 @@ class EdgeCluster:
         for client in clients:
             await client.until_synced()
         return clients
+
+    async def chat(self, *members: int, online: Sequence[int] = (), **settings: Any) -> list[EdgeClient]:
+        """Starts an edge with these settings, and makes chat 7.
+
+        Returns synced clients of its members, or of the accounts that are `online`.
+        """
+        await self.add_edge(**settings)
+        self.backend.add_chat(7, *members)
+        return await self.synced_clients(*(online or members))
+
+    async def push(self, sender: int, *texts: str, to: EdgeClient) -> None:
+        """Sends texts to chat 7, and waits until they are the last ones that this client has received there."""
+        await self.message.send_texts(7, sender, *texts)
+        await to.socket.until(lambda: to.texts(7)[-len(texts) :] == list(texts))
 
     async def nodes_of(self, account: int) -> list[NodeId]:
         """Returns the account's nodes in presence, even after the message service has stopped.

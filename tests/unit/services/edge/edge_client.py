@@ -11,7 +11,7 @@ from services.edge.app import Edge
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import ClientHandler, Handshake, Socket
 from services.edge.client.endpoint import ConnectionRegistry
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.json_dialect import frame
 
 
@@ -132,6 +132,21 @@ class FakeSocket(Socket):
                 await self._changed.wait()
 
 
+def dial(endpoint: ConnectionRegistry, path: str) -> FakeSocket:
+    """Connects a client at this path."""
+    socket = FakeSocket()
+    socket.client = endpoint.connected(Handshake(path, "chat.example", "192.0.2.1", False, (), ""), socket)
+    return socket
+
+
+async def reply_to(socket: FakeSocket, frame: str) -> str:
+    """Returns the first frame after `frame`."""
+    before = len(socket.received)
+    socket.client.frame_received(frame.encode())
+    await socket.until(lambda: len(socket.received) > before)
+    return socket.received[before].decode()
+
+
 class EdgeClient:
     """One connection in the JSON dialect of the tests."""
 
@@ -228,9 +243,7 @@ class EdgeClient:
     async def until_left(self, edge: Edge, chat: int) -> None:
         """Waits until the edge has noticed that the account is not a member of the chat."""
         local_account = edge.accounts.by_account[self.client.connection.account]
-        async with asyncio.timeout(WAIT_SECONDS):
-            while chat in local_account.chats:
-                await asyncio.sleep(0.002)
+        await until(lambda: chat not in local_account.chats)
 
     async def until_event(self, kind: str, value: object) -> None:
         await self.socket.until(lambda: (kind, value) in self.events)

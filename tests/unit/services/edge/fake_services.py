@@ -141,10 +141,7 @@ class FakeService:
 
 
 class FakeAuthService(FakeService):
-    """A fake of auth in which each account's secret is "right".
-
-    With `requires_verification`, registrations and logins wait for a verification.
-    """
+    """A fake of auth in which each secret is "right". Logins may wait for a verification."""
 
     def __init__(self, server: NatsServer) -> None:
         super().__init__("auth", server)
@@ -217,10 +214,7 @@ class FakeAuthService(FakeService):
         return Recovered()
 
     async def announce(self) -> None:
-        """Makes the announcement that each replica of auth makes every second.
-
-        A replica of the previous version makes none.
-        """
+        """Makes the announcement that each replica of auth makes every second, except in the previous version."""
         state = Revocations(len(self.revocations), [], self.maintenance, now=now_ms())
         await self.bus.publish(subjects.AUTH_STATE, pack(state))
 
@@ -471,9 +465,18 @@ class FakeMessageService(FakeService):
         """Waits until this number of posts have been acknowledged."""
         await self._until(lambda: self.replies >= times)
 
-    async def send_texts(self, chat: int, sender: int, *texts: str | Segment) -> None:
-        """Commits and delivers messages of a sender who is on no edge of the test."""
+    async def send_texts(
+        self, chat: int, sender: int, *texts: str | Segment, lost: bool = False, without: int = 0
+    ) -> None:
+        """Commits and delivers messages of a sender who is on no edge of the test.
+
+        The delivery batches may be `lost`, or not name the account `without`.
+        """
+        before = self.on_batch
+        if lost or without:
+            self.on_batch = lambda _, batch: [] if lost else [self.without(batch, without)]
         await self.fan_out(self.backend.commit_texts(chat, sender, *texts))
+        self.on_batch = before
 
     async def fan_out(self, messages: list[Message]) -> None:
         pages: dict[NodeId, list[Delivery]] = {}

@@ -4,17 +4,13 @@ and plain TCP.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from local.ports import free_port
 from services.edge.gateway import Gateway
-from shared.settings.edge import EdgeSettings
-from shared.settings.limits import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
@@ -23,22 +19,13 @@ ANN, BOB, ROOM = 1, 2, 7
 BOBS_LOGIN = ("CAP LS 302", "PASS right", f"NICK {BOB}", f"USER {BOB} 0 * :Bob")
 
 
-async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
-    raise AssertionError("only sockets are opened here")
-
-
 @pytest.fixture
-async def gateway(cluster: EdgeCluster) -> AsyncIterator[Gateway]:
+async def gateway(cluster: EdgeCluster) -> Gateway:
     """The gateway of an edge with the sample dialect and plain TCP."""
     # IRC is left out, because its first lines look the same
     cluster.dialects = tuple(entry for entry in ALL_DIALECTS if entry.name != "irc")
     cluster.backend.add_chat(ROOM, ANN, BOB)
-    edge = await cluster.add_edge()
-    settings = EdgeSettings(port=0, tcp_port=free_port())
-    gateway = Gateway(settings, LimitsSettings(), edge.endpoint, no_http, edge.sockets)
-    await gateway.start()
-    yield gateway
-    await gateway.close()
+    return await cluster.open_gateway(tcp_port=free_port())
 
 
 @pytest.fixture
@@ -86,18 +73,6 @@ async def test_users_of_two_dialects_chat(address: str) -> None:
         assert received["msg"] == [{"type": 0, "text": "{Hi} Ann"}]
 
 
-async def test_quit_closes_after_all_replies(address: str) -> None:
-    async with connect(address, proxy=None) as socket:
-        bob = WebSocketClient(socket)
-        await bob.send(*BOBS_LOGIN, f"PRIVMSG #{ROOM} :last words", "QUIT :bye", "PING never")
-        assert await bob.receive("last") == f":{BOB} PRIVMSG #{ROOM} :last words"
-        assert await bob.receive() == "ERROR :closing the connection"
-        with pytest.raises(ConnectionClosed) as closed:
-            await bob.receive()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1000
-
-
 async def test_lines_on_plain_tcp_end_as_the_dialect_defines(gateway: Gateway) -> None:
     port = gateway._settings.tcp_port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -118,13 +93,3 @@ async def test_it_has_its_own_path_and_subprotocol(address: str, path: str, subp
         client = WebSocketClient(socket)
         await client.send("hello")
         assert await client.receive() == ":server 400 * HELLO :unknown command, or a wrong number of parameters"
-
-
-async def test_an_unknown_first_frame_closes_the_connection(address: str) -> None:
-    async with connect(address, proxy=None) as socket:
-        client = WebSocketClient(socket)
-        await client.send("hello")
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.receive()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1003

@@ -13,13 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 
-from services.edge.app import Edge
-from services.edge.gateway import Gateway
-from shared.contract.message import MarkRead
 from tests.support.proxy import TcpProxy
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.http.http_client import fetch
 from tests.unit.services.edge.json_dialect import frame
 
@@ -27,22 +23,14 @@ ALICE, BOB, ROOM = 1, 2, 7
 
 
 @pytest.fixture
-async def edge(cluster: EdgeCluster) -> Edge:
-    """An edge that sends no regular pings."""
+async def proxy(cluster: EdgeCluster) -> TcpProxy:
+    """A proxy before an edge that sends no regular pings."""
     cluster.backend.add_chat(ROOM, ALICE, BOB)
-    return await cluster.add_edge(port=0, trusted_proxies=["127.0.0.0/8"], confirm_interval_seconds=1000.0)
-
-
-@pytest.fixture
-async def proxy(edge: Edge) -> AsyncIterator[TcpProxy]:
-    settings = edge.context.settings
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, serve_hello, edge.sockets)
-    await gateway.start()
+    gateway = await cluster.open_gateway(trusted_proxies=["127.0.0.0/8"], confirm_interval_seconds=1000.0)
     proxy = TcpProxy(gateway.port)
     await proxy.start()
-    yield proxy
-    await proxy.close()
-    await gateway.close()
+    cluster.stack.push_async_callback(proxy.close)
+    return proxy
 
 
 async def receive(socket: ClientConnection, field: str) -> Any:
@@ -62,47 +50,27 @@ async def alice(proxy: TcpProxy) -> AsyncIterator[ClientConnection]:
         yield socket
 
 
-async def until_left(edge: Edge) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while edge.endpoint.clients:
-            await asyncio.sleep(0.01)
-    assert await edge.read_state.flush()
-
-
 async def test_messages_that_the_proxy_holds_at_the_client_s_close_stay_unread(
-    cluster: EdgeCluster, edge: Edge, proxy: TcpProxy
+    cluster: EdgeCluster, proxy: TcpProxy
 ) -> None:
+    edge = cluster.edges[0]
     async with alice(proxy):
         (client,) = edge.endpoint.clients.values()
         before = client.socket.sent_bytes
         proxy.down.time_out()
         await cluster.message.send_texts(ROOM, BOB, "held")
-        async with asyncio.timeout(WAIT_SECONDS):
-            while client.socket.sent_bytes == before:
-                await asyncio.sleep(0.01)
-    await until_left(edge)
+        await until(lambda: client.socket.sent_bytes != before)
+    await until(lambda: not edge.endpoint.clients)
+    assert await edge.read_state.flush()
     assert cluster.backend.undelivered(ALICE, ROOM) == [1]
     proxy.clear()
     async with alice(proxy) as socket:
         assert (await receive(socket, "message"))[-1] == "held"
 
 
-async def test_a_short_visit_confirms_what_it_has_received(cluster: EdgeCluster, edge: Edge, proxy: TcpProxy) -> None:
-    proxy.down.latency_seconds = proxy.up.latency_seconds = 0.05
-    async with alice(proxy) as socket:
-        await cluster.message.send_texts(ROOM, BOB, "a")
-        assert (await receive(socket, "message"))[-1] == "a"
-        await cluster.message.until_requested(MarkRead)
-    await until_left(edge)
-    assert cluster.backend.undelivered(ALICE, ROOM) == []
-
-
 async def test_a_proxy_that_is_not_trusted_is_counted_and_logged_once(cluster: EdgeCluster) -> None:
     """WebSockets and requests that come through the proxy both count. Those of clients without a proxy do not."""
-    edge = await cluster.add_edge(port=0)
-    settings = edge.context.settings
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets)
-    await gateway.start()
+    gateway = await cluster.open_gateway()
     url = f"ws://127.0.0.1:{gateway.port}/"
     with capture_logs() as logs:
         async with connect(url, proxy=None, additional_headers={"X-Forwarded-For": "192.0.2.1"}):
@@ -112,7 +80,6 @@ async def test_a_proxy_that_is_not_trusted_is_counted_and_logged_once(cluster: E
         )
         async with connect(url, proxy=None):
             pass
-    await gateway.close()
-    assert edge.context.metrics.untrusted_proxies._value.get() == 2
+    assert cluster.edges[0].context.metrics.untrusted_proxies._value.get() == 2
     [line] = [line for line in logs if line["log_level"] == "warning"]
     assert (line["address"], line["setting"]) == ("127.0.0.1", "edge.trusted_proxies")

@@ -46,10 +46,7 @@ async def test_edges_deliver_flush_and_answer_operators_without_a_denial(cluster
     flushed = await one.bus.request(on.flush(other.id), FlushReadState(AccountId(2)))
     assert flushed.node == other.id
     admin = Bus(cluster.nats.settings("admin"), "admin", CollectorRegistry())
-    await admin.start()
-    try:
-        assert len(await admin.request_all(ListRecordings.route, ListRecordings())) == 2
-    finally:
-        await admin.stop()
+    await cluster.run(admin)
+    assert len(await admin.request_all(ListRecordings.route, ListRecordings())) == 2
     denied = {"kind": "permission"}
     assert [one.get_sample_value("dragoman_bus_errors_total", denied) for one in cluster.registries] == [0.0, 0.0]

@@ -8,7 +8,6 @@ import pytest
 from websockets.asyncio.client import connect
 
 from services.edge.client import inbox
-from services.edge.gateway import Gateway
 from shared.contract.message import MarkRead, PostMessages
 from shared.contract.session import GetAccount
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -22,9 +21,7 @@ async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     record, before = cluster.message.record, len(alice.replied_refs)
 
     async def slowly(request: object) -> None:
@@ -46,27 +43,10 @@ async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     assert await alice.post(7, "later") == len(accepted) + 1
 
 
-async def test_a_stall_rejects_nothing(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
-    gate = cluster.message.block(PostMessages)
-    references = [alice.send(do="post", chat=7, text="0")]
-    await cluster.message.until_requested(PostMessages)
-    references += [alice.send(do="post", chat=7, text=f"{number}") for number in range(1, 100)]
-    await asyncio.sleep(1.0)
-    gate.set()
-    await alice.reply_to(references[-1])
-    await bob.until_texts(7, *(f"{number}" for number in range(100)))
-
-
 async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster) -> None:
     """A client sends far more than the edge reads. After that, it answers pings."""
-    edge = await cluster.add_edge(confirm_interval_seconds=0.2, incoming_frames=16, port=0)
     cluster.backend.add_chat(7, 1, 2)
-    settings = edge.context.settings
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets)
-    await gateway.start()
+    gateway = await cluster.open_gateway(confirm_interval_seconds=0.2, incoming_frames=16)
     async with connect(f"ws://127.0.0.1:{gateway.port}/ws/lines") as client:
         await client.send(frame(ref=0, do="login", account=1).decode())
         await client.recv()
@@ -86,4 +66,3 @@ async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster)
     assert accepted == sorted(accepted)
     assert 16 <= len(accepted) < 100
     assert {reply["error"] for reply in replies if "ok" not in reply} == {"rate_limited"}
-    await gateway.close()

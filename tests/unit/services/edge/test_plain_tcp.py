@@ -1,6 +1,5 @@
 """An edge has OurChat v0 clients on plain TCP."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -8,11 +7,8 @@ import pytest
 
 from local.ports import free_port
 from services.edge.app import Edge
-from services.edge.gateway import Gateway
-from shared.contract.message import PostMessages
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.gateway.raw import RawPeer
 
 LONG = "x" * 12_000
@@ -53,64 +49,13 @@ def text(account: int, chat: int, message: str) -> dict[str, Any]:
 async def start_tcp(cluster: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
     """Starts an edge with these settings of the section `edge`. Returns its port for plain TCP."""
     port = free_port()
-    edge = await cluster.add_edge(port=0, tcp_port=port, **settings)
-    made = edge.context.settings
-    gateway = Gateway(made.edge, made.limits, edge.endpoint, serve_hello, edge.sockets)
-    await gateway.start()
-    cluster.stack.push_async_callback(gateway.close)
-    return edge, port
-
-
-async def test_a_client_that_has_ended_its_side_is_answered_first(cluster: EdgeCluster) -> None:
-    edge, port = await start_tcp(cluster)
-    cluster.backend.add_chat(7, 1, 2)
-    gate = cluster.message.block(PostMessages)
-    async with await V0TcpClient.dial(port) as peer:
-        peer.send_json(login_frame(1), text(1, 7, "last words"))
-        peer.end_writing()
-        assert (await peer.receive())["code"] == 7
-        await cluster.message.until_requested(PostMessages)
-        gate.set()
-        assert await peer.receive() == text(1, 7, "last words")
-        assert await peer.rest() == b""
-    await until(lambda: not edge.endpoint.clients)
-
-
-async def test_drained_clients_are_answered_and_their_read_state_is_committed(cluster: EdgeCluster) -> None:
-    edge, port = await start_tcp(cluster)
-    cluster.backend.add_chat(7, 1, 2)
-    async with await V0TcpClient.dial(port) as peer:
-        await peer.login(1)
-        await cluster.message.send_texts(7, 2, "news")
-        assert await peer.receive() == text(2, 7, "news")
-        gate = cluster.message.block(PostMessages)
-        peer.send_json(text(1, 7, "last words"))
-        await cluster.message.until_requested(PostMessages)
-        draining = asyncio.create_task(edge.drain())
-        await asyncio.sleep(0.05)
-        gate.set()
-        assert await peer.receive() == text(1, 7, "last words")
-        assert await peer.rest() == b""
-        peer.end_writing()
-        await draining
-    assert cluster.backend.undelivered(1, 7) == []
-
-
-async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> None:
-    """The client sends nothing, so the edge must learn of the arrival from the kernel."""
-    edge, port = await start_tcp(cluster, confirm_interval_seconds=0.1)
-    cluster.backend.add_chat(7, 1, 2)
-    async with await V0TcpClient.dial(port) as peer:
-        await peer.login(1)
-        await cluster.message.send_texts(7, 2, "news")
-        await peer.receive()
-        await until(lambda: cluster.backend.undelivered(1, 7) == [])
-        await until(lambda: edge.context.metrics.tcp._value.get() == 1)
+    await cluster.open_gateway(tcp_port=port, **settings)
+    return cluster.edges[0], port
 
 
 async def test_pacing_delays_messages(cluster: EdgeCluster) -> None:
     """No client is dropped because its pongs wait for the edge's own pacing."""
-    _, port = await start_tcp(
+    edge, port = await start_tcp(
         cluster, tcp_pacing_ms=250, confirm_interval_seconds=0.1, ping_interval_seconds=0.2, pong_timeout_seconds=1.2
     )
     cluster.backend.add_chat(7, 1, 2)
@@ -123,6 +68,7 @@ async def test_pacing_delays_messages(cluster: EdgeCluster) -> None:
             received += map(json.loads, (await peer.some()).splitlines())
         assert received == [text(2, 7, str(number)) for number in range(10)]
         await until(lambda: cluster.backend.undelivered(1, 7) == [])
+        await until(lambda: edge.context.metrics.tcp._value.get() == 1)
 
 
 @pytest.mark.parametrize(

@@ -26,33 +26,23 @@ from tests.unit.services.edge.json_dialect import JsonDialect
 @pytest.fixture
 async def alice(cluster: EdgeCluster) -> EdgeClient:
     """Alice, whose edge sends pings only when a test wants it."""
-    await cluster.add_edge(confirm_interval_seconds=1000.0)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    await alice.until_synced()
+    (alice,) = await cluster.chat(1, 2, online=[1], confirm_interval_seconds=1000.0)
     return alice
-
-
-async def push(cluster: EdgeCluster, alice: EdgeClient, *texts: str) -> None:
-    await cluster.message.send_texts(7, 2, *texts)
-    await alice.socket.until(lambda: alice.texts(7)[-len(texts) :] == list(texts))
 
 
 async def test_a_pong_confirms_messages_pushed_before_the_ping(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.socket.mute = True
-    await push(cluster, alice, "a", "b")
+    await cluster.push(2, "a", "b", to=alice)
     alice.client.confirmation.ping(0.0)
-    await push(cluster, alice, "c")
+    await cluster.push(2, "c", to=alice)
     alice.socket.pong()
     await cluster.message.until_requested(MarkRead)
     assert cluster.backend.undelivered(1, 7) == [3]
 
 
 async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(confirm_interval_seconds=0.2)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    await push(cluster, alice, "a")
+    (alice,) = await cluster.chat(1, 2, online=[1], confirm_interval_seconds=0.2)
+    await cluster.push(2, "a", to=alice)
     await cluster.message.until_requested(MarkRead)
     assert cluster.backend.undelivered(1, 7) == []
     assert alice.socket.pings == 1
@@ -94,10 +84,10 @@ async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster
     alice = await EdgeClient(cluster.edges[0].endpoint, behind_proxy=True).login(1)
     await alice.until_synced()
     alice.socket.mute = True
-    await push(cluster, alice, "a", "b")
+    await cluster.push(2, "a", "b", to=alice)
     await alice.socket.until(lambda: alice.socket.pings > 0)
-    await push(cluster, alice, "c")
-    await push(cluster, alice, "d")
+    await cluster.push(2, "c", to=alice)
+    await cluster.push(2, "d", to=alice)
     for pings, unread in ((1, [3, 4]), (2, [])):
         assert alice.socket.pings == pings
         alice.socket.pong()
@@ -106,24 +96,20 @@ async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster
     assert alice.socket.pings == 2
 
 
-async def test_bytes_acknowledged_at_an_orderly_end_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    await push(cluster, alice, "a", "b")
-    alice.socket.leave()
-    assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.undelivered(1, 7) == []
-
-
-@pytest.mark.parametrize(("is_page", "by_client", "unread"), [(True, True, [2]), (True, False, []), (False, True, [])])
+@pytest.mark.parametrize(
+    ("is_page", "by_client", "handling_seconds", "unread"),
+    [(True, True, 1000.0, [2]), (True, True, 0.0, []), (True, False, 1000.0, []), (False, True, 1000.0, [])],
+)
 async def test_a_page_that_closes_may_not_have_handled_what_came_last(
-    cluster: EdgeCluster, is_page: bool, by_client: bool, unread: list[int]
+    cluster: EdgeCluster, is_page: bool, by_client: bool, handling_seconds: float, unread: list[int]
 ) -> None:
-    await cluster.add_edge(handling_seconds=1000.0)
+    await cluster.add_edge(confirm_interval_seconds=1000.0, handling_seconds=handling_seconds)
     cluster.backend.add_chat(7, 1, 2)
     alice = await EdgeClient(cluster.edges[0].endpoint, is_page=is_page).login(1)
     await alice.until_synced()
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     await alice.client.confirm_all()
-    await push(cluster, alice, "b")
+    await cluster.push(2, "b", to=alice)
     if by_client:
         alice.socket.leave()
     else:
@@ -133,24 +119,12 @@ async def test_a_page_that_closes_may_not_have_handled_what_came_last(
     assert cluster.backend.undelivered(1, 7) == unread
 
 
-async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(confirm_interval_seconds=1000.0, handling_seconds=0.05)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await EdgeClient(cluster.edges[0].endpoint, is_page=True).login(1)
-    await alice.until_synced()
-    await push(cluster, alice, "a")
-    await asyncio.sleep(0.06)
-    alice.socket.leave()
-    assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.undelivered(1, 7) == []
-
-
 @pytest.mark.parametrize("deaf", [False, True])
 async def test_messages_that_may_not_have_arrived_stay_unread(
     cluster: EdgeCluster, alice: EdgeClient, deaf: bool
 ) -> None:
     """The connection breaks, or ends while the client has unread bytes."""
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     alice.socket.deaf = deaf
     await cluster.message.send_texts(7, 2, "b")
     await alice.socket.until(lambda: alice.socket.sent_bytes > len(alice.socket.received[-1]))
@@ -164,7 +138,7 @@ async def test_messages_that_may_not_have_arrived_stay_unread(
 
 async def test_after_our_close_the_end_of_the_socket_decides(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.socket.mute = True
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     alice.client.close(1012, "bye")
     await cluster.message.send_texts(7, 2, "b")
     assert await cluster.edges[0].read_state.flush()
@@ -178,17 +152,11 @@ async def test_what_has_arrived_is_read_although_our_last_line_resets_the_connec
     cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
     alice.socket.confirms_by_kernel, alice.socket.mute = True, True
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     alice.client.close(1000, "bye")
     alice.socket.vanish()
     assert await cluster.edges[0].read_state.flush()
     assert cluster.backend.undelivered(1, 7) == []
-
-
-async def test_own_messages_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    await alice.post(7, "mine")
-    assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.cursor(1, 7).delivered_index == 1  # type: ignore[arg-type]
 
 
 async def test_held_messages_are_not_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
@@ -208,7 +176,7 @@ async def test_an_account_leaves_presence_after_its_read_state_is_committed(
     cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
     edge = cluster.edges[0]
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     gate = cluster.message.block(MarkRead)
     alice.socket.leave()
     await cluster.message.until_requested(MarkRead)
@@ -222,7 +190,7 @@ async def test_an_account_that_departs_again_during_a_commit_stays_in_presence_u
     cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
     edge = cluster.edges[0]
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     gate = cluster.message.block(MarkRead)
     alice.socket.leave()
     flushed = asyncio.create_task(edge.read_state.flush())
@@ -242,7 +210,7 @@ async def test_a_failed_commit_of_read_state_is_retried(
 ) -> None:
     monkeypatch.setattr("services.edge.confirmations.read_state._COMMIT_SECONDS", 0.3)
     edge = cluster.edges[0]
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     await cluster.message.stop()
     alice.socket.leave()
     assert not await edge.read_state.flush()
@@ -257,7 +225,7 @@ async def test_the_last_flush_waits_for_a_message_service_that_restarts(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.confirmations.read_state._COMMIT_SECONDS", 0.3)
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     await cluster.message.stop()
     draining = asyncio.create_task(cluster.edges[0].drain())
     await alice.socket.until(lambda: alice.socket.ended)
@@ -272,13 +240,11 @@ async def test_the_read_state_of_departed_accounts_is_committed_at_once(
 ) -> None:
     """The accounts that have left may soon log in on another node."""
     monkeypatch.setattr("services.edge.confirmations.read_state._BATCH_SECONDS", 1000.0)
-    await cluster.add_edge(confirm_interval_seconds=1000.0)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    await push(cluster, alice, "a")
+    (alice,) = await cluster.chat(1, 2, online=[1], confirm_interval_seconds=1000.0)
+    await cluster.push(2, "a", to=alice)
     alice.client.confirmation.ping(0.0)
     await cluster.message.until_requested(MarkRead)
-    await push(cluster, alice, "b")
+    await cluster.push(2, "b", to=alice)
     alice.socket.leave()
     await cluster.message.until_requested(MarkRead, 2)
     assert cluster.backend.undelivered(1, 7) == []
@@ -290,7 +256,7 @@ async def test_posted_messages_wait_for_what_arrives_between(cluster: EdgeCluste
     await bob.until_synced()
     for number in range(3):
         assert await alice.post(7, "mine") == 2 * number + 1
-        await push(cluster, alice, f"theirs {number}")
+        await cluster.push(2, f"theirs {number}", to=alice)
     await bob.post(7, "an end")
     bob.client.confirmation.ping(0.0)
     await cluster.message.until_requested(MarkRead)
@@ -313,7 +279,7 @@ async def test_posted_messages_do_not_wait_long(
 async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: EdgeCluster, alice: EdgeClient) -> None:
     """New read state always arrives under load. A flush must end nevertheless."""
     edge = cluster.edges[0]
-    await push(cluster, alice, "a", "b")
+    await cluster.push(2, "a", "b", to=alice)
     gate = cluster.message.block(MarkRead)
     edge.read_state.mark_delivered(AccountId(1), {ChatId(7): [(1, 1)]})
     flushing = asyncio.create_task(edge.read_state.flush())
@@ -344,7 +310,7 @@ async def test_a_cancelled_flush_loses_nothing(
         await released.wait()
         raise failure
 
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     with monkeypatch.context() as stuck:
         stuck.setattr(step, wait)
         alice.socket.leave()
@@ -359,7 +325,7 @@ async def test_a_cancelled_flush_loses_nothing(
 
 
 async def test_a_login_does_not_wait_for_other_accounts_read_state(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     gate = cluster.message.block(MarkRead)
     cluster.edges[0].read_state.mark_delivered(AccountId(1), {ChatId(7): [(1, 1)]})
     await cluster.message.until_requested(MarkRead)
@@ -380,7 +346,7 @@ async def test_a_login_does_not_wait_until_others_have_left_presence(
         raise RedisError
 
     bob = await cluster.client(2)
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     with monkeypatch.context() as stuck:
         stuck.setattr("shared.presence.store.Presence.leave", wait)
         bob.socket.leave()
@@ -397,7 +363,7 @@ async def test_what_is_being_committed_is_waited_for_although_another_account_lo
     cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
     read_state = cluster.edges[0].read_state
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     gate = cluster.message.block(MarkRead)
     first = asyncio.create_task(read_state.flush_account(AccountId(1), []))
     await cluster.message.until_requested(MarkRead)
@@ -434,7 +400,7 @@ async def test_an_absent_node_is_not_requested_for_every_account(
 
 async def test_another_node_requests_a_flush(cluster: EdgeCluster, alice: EdgeClient) -> None:
     here, there = cluster.edges[0], await cluster.add_edge()
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     flushed = await there.bus.request(flush(here.id), FlushReadState(alice.client.connection.account))
     assert flushed == ReadStateFlushed(here.id, present=True)
     assert cluster.backend.undelivered(1, 7) == []
@@ -449,7 +415,7 @@ async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_p
 ) -> None:
     alice.socket.mute = True
     alice.client.confirmation.ping(0.0)
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     started = asyncio.get_running_loop().time()
     settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
@@ -464,7 +430,7 @@ async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_p
 
 async def test_a_disconnect_ends_the_wait_for_confirmation(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.socket.mute = True
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
     alice.socket.leave()
@@ -479,7 +445,7 @@ async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_tw
     """The previous node is not known, and it needs a moment for its commit."""
     there = await cluster.add_edge(lease_seconds=1000.0)
     await there.lease.beat()
-    await push(cluster, alice, "a")
+    await cluster.push(2, "a", to=alice)
     cluster.valkey.flush()
     alice.socket.leave()
     again = await cluster.client(1, there)
@@ -513,7 +479,7 @@ async def test_a_device_has_not_received_what_could_not_be_read(
     alice = await cluster.client(1)
     await alice.until_synced()
     cluster.message.unreadable.clear()
-    await push(cluster, alice, "c")
+    await cluster.push(2, "c", to=alice)
     await alice.client.confirm_all()
     assert await edge.read_state.flush()
     positions = [one for request in cluster.message.requests_of(MarkRead) for one in request.positions]

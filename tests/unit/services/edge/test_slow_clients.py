@@ -4,9 +4,7 @@ import asyncio
 
 import msgspec
 
-from services.edge.gateway import Gateway
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.gateway.raw import PING, TEXT, RawPeer, masked
 
 PIECES = 60
@@ -15,11 +13,7 @@ EVERY_SECONDS = 0.05
 
 async def test_a_client_is_not_dropped_for_a_pong_that_waits_behind_its_own_frame(cluster: EdgeCluster) -> None:
     """A client cannot send a pong within another frame. A large frame takes longer than a pong may take."""
-    edge = await cluster.add_edge(port=0, ping_interval_seconds=0.1, pong_timeout_seconds=0.9)
-    settings = edge.context.settings
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, serve_hello, edge.sockets)
-    await gateway.start()
-    cluster.stack.push_async_callback(gateway.close)
+    gateway = await cluster.open_gateway(ping_interval_seconds=0.1, pong_timeout_seconds=0.9)
     frame = masked(TEXT, msgspec.json.encode({"op": "ping", "id": 1, "text": "x" * 60_000}))
     size = len(frame) // PIECES + 1
     async with await RawPeer.dial(gateway.port) as peer:

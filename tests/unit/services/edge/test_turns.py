@@ -10,7 +10,6 @@ from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import Sync
 from shared.contract.model import Message, Text
-from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -87,12 +86,10 @@ async def test_what_is_deferred_is_written_before_all_that_follows(cluster: Edge
 
 
 async def test_the_first_message_after_the_missed_ones_is_deferred(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (sender,) = await cluster.synced_clients(1)
+    (sender,) = await cluster.chat(1, 2, online=[1])
     await sender.post(7, "text 1")
     gate, before = cluster.message.block(Sync), len(cluster.message.requests_of(Sync))
-    user = EdgeClient(edge.endpoint)
+    user = EdgeClient(cluster.edges[0].endpoint)
     login = user.send(do="login", account=2)
     await cluster.message.until_requested(Sync, before + 1)
     user.client.deliver_later([encoded(8)])  # it would be read as a missed message, if it existed
@@ -129,9 +126,9 @@ async def test_what_an_ended_connection_has_not_got_stays_undelivered(cluster: E
     cluster.backend.add_chat(7, *range(1, MANY + 1))
     clients = await cluster.synced_clients(*range(1, MANY + 1))
     sender, *others = clients
-    for number in range(5):
-        await sender.post(7, f"text {number}")
     texts = [f"text {number}" for number in range(5)]
+    for text in texts:
+        await sender.post(7, text)
     for one in others:
         await one.until_texts(7, *texts)
     gone = others[-1]
@@ -139,4 +136,3 @@ async def test_what_an_ended_connection_has_not_got_stays_undelivered(cluster: E
     received = len(gone.socket.received)
     gone.client.closed()
     assert len(gone.socket.received) == received
-    await until(lambda: not cluster.edges[0].accounts.connections(AccountId(MANY)))

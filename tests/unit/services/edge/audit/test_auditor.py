@@ -1,7 +1,7 @@
 """Tests at which stage the auditor finds messages on an edge, and the counter of lost messages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -30,20 +30,16 @@ class StopAuditing(Exception):
 
 
 @pytest.fixture
-async def operator(cluster: EdgeCluster) -> AsyncIterator[Bus]:
+async def operator(cluster: EdgeCluster) -> Bus:
     bus = Bus(cluster.nats.settings("admin"), "admin", CollectorRegistry())
-    await bus.start()
-    yield bus
-    await bus.stop()
+    await cluster.run(bus)
+    return bus
 
 
 @pytest.fixture
 async def ann(cluster: EdgeCluster) -> EdgeClient:
     """Ann, who is in a chat with Bob. Her edge sends pings only when a test wants it."""
-    await cluster.add_edge(confirm_interval_seconds=1000.0, audited_accounts_per_second=0)
-    cluster.backend.add_chat(7, ANN, BOB)
-    ann = await cluster.client(ANN)
-    await ann.until_synced()
+    (ann,) = await cluster.chat(ANN, BOB, online=[ANN], confirm_interval_seconds=1000.0, audited_accounts_per_second=0)
     return ann
 
 
@@ -102,10 +98,7 @@ async def test_an_edge_remembers_acknowledgements_and_traces(
 async def lost_after_audit(
     cluster: EdgeCluster, meanwhile: Callable[[], Awaitable[object]] | None = None
 ) -> dict[str, float]:
-    """Audits Ann without waiting.
-
-    Returns the numbers of lost messages by stage. `meanwhile` runs while her connections are watched.
-    """
+    """Audits Ann, with `meanwhile` while her connections are watched. Returns the lost messages by stage."""
     edge, steps = cluster.edges[0], iter([meanwhile])
 
     async def pause(_seconds: float) -> None:
@@ -119,7 +112,7 @@ async def lost_after_audit(
     return {stage: count for stage, count in found.items() if count}
 
 
-@pytest.mark.parametrize(("others", "seconds"), [(0, 300.0), (99, 3.0), (999, 0.5)])
+@pytest.mark.parametrize(("others", "seconds"), [(0, 300.0), (999, 0.5)])
 async def test_an_account_is_audited_at_most_once_in_the_interval(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch, others: int, seconds: float
 ) -> None:
@@ -215,10 +208,7 @@ async def test_a_device_that_lacks_what_another_has_counts_as_a_loss(
 
 
 async def test_devices_that_get_everything_lose_nothing(cluster: EdgeCluster, ann: EdgeClient) -> None:
-    """A device gets its own messages as replies, and the messages of the other device as pushes.
-
-    A device that connects or disconnects during the audit is not judged.
-    """
+    """A device that connects or disconnects during the audit is not judged."""
     phone, tablet = await cluster.client(ANN), await cluster.client(ANN)
     for device in (phone, tablet):
         await device.until_synced()
@@ -277,9 +267,7 @@ async def test_unread_messages_of_a_client_that_marks_them_itself_are_no_loss(
 async def test_the_journal_is_searched_once_for_many_messages(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the edge searched the journal separately for each of thousands of unread messages, the edge stopped for ten
-    seconds.
-    """
+    """One search for each of thousands of unread messages stopped the edge for ten seconds."""
     searched = list[AccountId]()
     search = MessageJournal.confirmations_by
 

@@ -6,10 +6,9 @@ import pytest
 
 from services.edge.app import Edge
 from shared.contract.admin import OpenAnnouncements
-from shared.contract.edge import DeliveryBatch
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.fake_services import ANNOUNCEMENTS
@@ -18,21 +17,6 @@ from tests.unit.services.edge.json_dialect import JsonDialect
 
 def numbers(count: int, first: int = 1) -> list[str]:
     return [str(number) for number in range(first, first + count)]
-
-
-async def test_missed_messages_are_shown_at_login_then_live_ones(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    for chat in (7, 8):
-        cluster.backend.add_chat(chat, 1, 2)
-    cluster.backend.commit_texts(7, 2, *numbers(3))
-    cluster.backend.commit_texts(8, 2, "eight")
-    cluster.backend.commit_texts(7, 1, "my own")
-    alice = await cluster.client(1)
-    await alice.until_texts(7, *numbers(3))
-    await alice.until_texts(8, "eight")
-    await cluster.message.send_texts(7, 2, "new")
-    await alice.until_texts(7, *numbers(3), "new")
-    assert alice.client.dialect.known == [[7, 8]]  # type: ignore[attr-defined]
 
 
 async def test_unread_messages_are_read_in_pages_to_the_head(cluster: EdgeCluster) -> None:
@@ -53,10 +37,7 @@ async def test_unread_messages_are_read_in_pages_to_the_head(cluster: EdgeCluste
 async def test_only_the_newest_messages_are_pushed_and_an_announcement_names_the_older_ones(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stored announcement tells the user about the older messages.
-
-    Even an immediate second login does not show these messages again.
-    """
+    """Even an immediate second login does not show the older messages."""
     monkeypatch.setattr("tests.unit.services.edge.fake_backend.LIMIT", 5)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
@@ -96,17 +77,12 @@ async def test_messages_without_an_announcement_are_not_skipped(
 
 
 async def until_delivered(cluster: EdgeCluster, index: int) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while cluster.backend.cursor(AccountId(1), ChatId(7)).delivered_index < index:
-            await asyncio.sleep(0.01)
+    await until(lambda: cluster.backend.cursor(AccountId(1), ChatId(7)).delivered_index >= index)
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
 async def test_live_messages_during_the_sync_are_shown_once_in_order(cluster: EdgeCluster, kind: type) -> None:
-    """The snapshot is taken and its reply is on its way.
-
-    Meanwhile, messages are posted in chats that the edge has, and in one that it does not have.
-    """
+    """They are posted after the snapshot, in chats that the edge has, and in one that it does not have."""
     await cluster.add_edge()
     cluster.backend.messages_per_page = 3
     for chat in (7, 8):
@@ -188,10 +164,7 @@ async def test_messages_posted_or_read_by_another_device_during_the_sync_are_sho
 
 
 async def test_an_old_message_that_is_published_again_is_not_shown_again(cluster: EdgeCluster) -> None:
-    """A request was repeated, so its delivery batch is published again.
-
-    It arrives at an account that has read the message and logs in again.
-    """
+    """A repeated request publishes a read message again, while its recipient logs in."""
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     old = cluster.backend.commit_texts(7, 2, *numbers(3))
@@ -315,19 +288,15 @@ async def test_a_client_that_requests_older_messages_gets_those_since_its_login(
     await asyncio.sleep(older / 1000 + 0.05)  # the clock must show a later time at the login
     gate = cluster.message.block(Sync)
     alice = await cluster.client(1)
-    cluster.message.on_batch = lambda node, batch: []
     news = [f"new {number}" for number in range(40)]
-    await cluster.message.send_texts(7, 2, *news)
+    await cluster.message.send_texts(7, 2, *news, lost=True)
     gate.set()
     await alice.until_texts(7, *news)
 
 
 @pytest.fixture
 async def torn(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeClient, asyncio.Event]:
-    """Alice has received three messages on one node.
-
-    She logs in on another node before the first node has committed this. The first node commits when the event is set.
-    """
+    """Alice logs in on a second node before the first commits, at the event, that she has three messages."""
     monkeypatch.setattr("services.edge.catchup.missed._BEGIN_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.confirmations.read_state._COMMIT_SECONDS", 0.3)
     monkeypatch.setattr("services.edge.confirmations.read_state._ATTEMPT_SECONDS", 0.3)
@@ -358,13 +327,11 @@ async def test_unread_messages_are_requested_after_another_node_has_committed_it
 async def test_messages_released_before_the_first_page_are_not_shown_as_live(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
-    """A message that is posted on the new connection makes the edge release messages before the first page has
-    arrived."""
+    """A message that is posted on the new connection makes the edge release messages early."""
     desktop, gate = torn
     sent = desktop.send(do="post", chat=7, text="mine")
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (stream := cluster.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
-            await asyncio.sleep(0.01)
+    chats = cluster.edges[1].chats
+    await until(lambda: (stream := chats.sequencer(ChatId(7))) is not None and stream.delivered(4))
     gate.set()
     assert await desktop.reply_to(sent) == [7, 4]
     await desktop.until_synced()
@@ -385,9 +352,7 @@ def _replies_and_messages(device: EdgeClient, since: int) -> list[int]:
 async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    """Messages that were posted since the login are committed, but neither their delivery batch nor their reply has
-    arrived.
-    """
+    """Neither the delivery batches nor the replies of the messages posted since the login arrive."""
     monkeypatch.setattr(JsonDialect, "gets_missed", reads)
     desktop, gate = torn
     cluster.message.beats = False
@@ -405,11 +370,9 @@ async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
 
 
 async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(cluster: EdgeCluster) -> None:
-    """The account is in the chat, but this node receives neither the event of its join nor the chat's delivery
-    batches."""
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 2, 3)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    """This node receives neither the event of the join nor the delivery batches of the chat."""
+    alice, bob = await cluster.chat(2, 3, online=[1, 2])
+    room = cluster.backend.chats[ChatId(7)]
     for device in (alice, bob):
         await device.until_synced()
     room.join(1)
@@ -419,7 +382,7 @@ async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(clus
     await cluster.message.until_fanned_out()
     await cluster.message.send_texts(7, 3, "2")
     await bob.until_texts(7, "mine", "2")
-    edge.resync.mark_stale("a test")
+    cluster.edges[0].resync.mark_stale("a test")
     await alice.until_texts(7, "2")
     assert _replies_and_messages(alice, sent) == [sent, 2]
 
@@ -460,9 +423,6 @@ async def test_an_up_to_date_connection_has_missed_nothing(cluster: EdgeCluster)
     assert all(edge.chats.sequencer(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
 
 
-# The tests below check that read state is flushed before a sync.
-
-
 async def test_messages_delivered_to_another_connection_are_not_pushed_again(cluster: EdgeCluster) -> None:
     here, there = await cluster.add_edge(confirm_interval_seconds=1000.0), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
@@ -477,9 +437,7 @@ async def test_messages_delivered_to_another_connection_are_not_pushed_again(clu
 
 
 async def test_messages_perhaps_not_delivered_to_another_connection_are_pushed_again(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(confirm_interval_seconds=1000.0)
-    cluster.backend.add_chat(7, 1, 2)
-    phone = await cluster.client(1)
+    (phone,) = await cluster.chat(1, 2, online=[1], confirm_interval_seconds=1000.0)
     phone.socket.mute = True
     await cluster.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
@@ -497,14 +455,9 @@ async def test_a_dead_node_delays_no_login(cluster: EdgeCluster) -> None:
     assert asyncio.get_running_loop().time() - started < 0.9
 
 
-# Disconnects and repeated logins
-
-
 async def _gone(edge: Edge) -> bool:
     """Waits until the connection is gone, because cancelled tasks take a moment to end."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while len(edge.accounts) or len(edge.chats):
-            await asyncio.sleep(0.005)
+    await until(lambda: not len(edge.accounts) and not len(edge.chats))
     return await edge.read_state.flush()
 
 
@@ -560,9 +513,7 @@ async def test_a_connection_may_log_in_as_another_account(cluster: EdgeCluster) 
 
 
 async def test_a_repeated_login_of_the_same_account_shows_nothing_again(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    device = await cluster.client(1)
+    (device,) = await cluster.chat(1, 2, online=[1])
     for number in range(1, 4):
         await cluster.message.send_texts(7, 2, str(number))
         await device.until_texts(7, *numbers(number))
@@ -572,28 +523,8 @@ async def test_a_repeated_login_of_the_same_account_shows_nothing_again(cluster:
 
 
 async def test_a_login_that_fails_changes_nothing(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    device = await cluster.client(1)
-    await device.until_synced()
+    (device,) = await cluster.chat(1, 2, online=[1])
     assert await device.request(do="login", account=2, secret="wrong") == "unauthenticated"
     await cluster.message.send_texts(7, 2, "still here")
     await device.until_texts(7, "still here")
     assert await device.post(7, "and who I was") == 2
-
-
-async def test_a_lost_batch_during_the_sync_is_fetched(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    cluster.backend.commit_texts(7, 2, *numbers(2))
-    alice = await cluster.client(1)
-    await alice.until_texts(7, *numbers(2))
-
-    def lose(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-        return []
-
-    cluster.message.on_batch = lose
-    await cluster.message.send_texts(7, 2, "3")
-    cluster.message.on_batch = lambda node, batch: [batch]
-    await cluster.message.send_texts(7, 2, "4")
-    await alice.until_texts(7, *numbers(4))

@@ -20,9 +20,7 @@ async def test_a_local_reply_needs_no_login_and_no_service(cluster: EdgeCluster)
 
 
 async def test_a_local_reply_keeps_the_order_of_replies(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    device = await cluster.client(1)
+    (device,) = await cluster.chat(1, 2, online=[1])
     first = device.send(do="post", chat=7, text="one")
     device.send(do="ping")
     device.send(do="account", account=1)
@@ -32,9 +30,7 @@ async def test_a_local_reply_keeps_the_order_of_replies(cluster: EdgeCluster) ->
 
 
 async def test_requests_of_one_frame_are_answered_in_order(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    device = await cluster.client(1)
+    (device,) = await cluster.chat(1, 2, online=[1])
     post = {"do": "post", "chat": 7, "text": "a", "ref": 103}
     rest = [{"do": "watch"}, {"do": "account", "account": 1, "ref": 104}]
     device.send(do="several", frames=[{"do": "chat", "chat": 7, "ref": 101}, {"do": "ping", "ref": 102}, post, *rest])
@@ -43,9 +39,7 @@ async def test_requests_of_one_frame_are_answered_in_order(cluster: EdgeCluster)
 
 
 async def test_disconnect_answers_what_came_before_and_drops_the_rest(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    device = await cluster.client(1)
+    (device,) = await cluster.chat(1, 2, online=[1])
     posted = device.send(do="post", chat=7, text="last words")
     quits = device.send(do="quit")
     dropped = device.send(do="post", chat=7, text="too late")
@@ -55,21 +49,11 @@ async def test_disconnect_answers_what_came_before_and_drops_the_rest(cluster: E
     assert dropped not in device.replies
     assert device.socket.closed_with == (1000, "bye")
     assert len(cluster.backend.chats[ChatId(7)].messages) == 1
-    assert not edge.endpoint.clients
-
-
-async def test_disconnect_before_the_login(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    device = EdgeClient(edge.endpoint)
-    device.send(do="quit")
-    await device.socket.until(lambda: device.socket.ended)
-    assert device.socket.closed_with == (1000, "bye")
+    assert not cluster.edges[0].endpoint.clients
 
 
 async def test_a_dialect_requests_what_it_lacks_of_an_event(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    device = await cluster.client(1)
+    (device,) = await cluster.chat(1, 2, online=[1])
     device.send(do="watch")
     await device.request(do="ping")
     device.client.notify(ChatJoined(ChatId(7)))

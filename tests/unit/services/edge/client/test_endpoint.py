@@ -14,24 +14,16 @@ from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.json_dialect import frame
 
 
-@pytest.mark.parametrize(
-    ("path", "subprotocols", "answer"),
-    [
+async def test_path_or_subprotocol_select_the_dialect_and_other_paths_are_not_found(cluster: EdgeCluster) -> None:
+    accept = (await cluster.add_edge()).endpoint.accept
+    for path, subprotocols, answer in (
         ("/", (), Accept()), ("/ws", (), Accept()), ("/ws/ourchat-v2", (), Accept()),
         ("/", ("ourchat.v2",), Accept("ourchat.v2")), ("/ws", ("x", "lines"), Accept("lines")),
         ("/ws/ourchat-v2", ("ourchat.v2",), Accept("ourchat.v2")), ("/ws/ourchat-v2", ("lines",), Accept()),
         ("/", ("unknown",), Accept()),
-    ],
-)  # fmt: skip
-async def test_path_or_subprotocol_select_the_dialect(
-    cluster: EdgeCluster, path: str, subprotocols: tuple[str, ...], answer: Accept
-) -> None:
-    edge = await cluster.add_edge()
-    assert edge.endpoint.accept(Handshake(path, "", "", False, subprotocols, "")) == answer
-
-
-async def test_other_paths_are_not_found(cluster: EdgeCluster) -> None:
-    rejection = (await cluster.add_edge()).endpoint.accept(Handshake("/else", "", "", False, (), ""))
+    ):  # fmt: skip
+        assert accept(Handshake(path, "", "", False, subprotocols, "")) == answer
+    rejection = accept(Handshake("/else", "", "", False, (), ""))
     assert isinstance(rejection, Reject)
     assert rejection.status == 404
     assert "/ws/lines" in rejection.text
@@ -49,17 +41,11 @@ async def test_a_page_of_another_origin_is_rejected_and_logged_once_a_second(clu
     assert [answer.status for answer in answers if isinstance(answer, Reject)] == [403] * 3
     [line] = logs
     assert (line["origin"], line["setting"]) == ("https://foreign.test", "edge.allowed_origins")
-
-
-async def test_a_page_of_the_edge_by_an_unknown_name_is_rejected_and_the_log_names_the_setting(
-    cluster: EdgeCluster,
-) -> None:
-    edge = await cluster.add_edge()
     page = Handshake("/", "chat.test:8080", "192.0.2.1", False, (), "http://chat.test:8080")
     with structlog.testing.capture_logs() as logs:
-        assert isinstance(edge.endpoint.accept(page), Reject)
-    [line] = logs
-    assert (line["host"], line["setting"]) == ("chat.test:8080", "edge.public_url")
+        assert isinstance((await cluster.add_edge()).endpoint.accept(page), Reject)
+    [line] = [line for line in logs if "setting" in line]
+    assert (line["host"], line["setting"]) == ("chat.test:8080", "edge.public_url"), "a page of an unknown name"
 
 
 async def test_a_connection_without_a_frame_is_closed(cluster: EdgeCluster) -> None:
@@ -87,12 +73,10 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
 
 
 async def test_a_push_and_a_frame_start_the_time_limits_of_a_connection_at_rest(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(ping_interval_seconds=1000.0, confirm_interval_seconds=100.0)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1], ping_interval_seconds=1000.0, confirm_interval_seconds=100.0)
 
     def run_timer(seconds: float) -> bool:
-        return alice.client.on_timer(edge.context.clock() + seconds, may_confirm=True)
+        return alice.client.on_timer(cluster.edges[0].context.clock() + seconds, may_confirm=True)
 
     assert [run_timer(0.0), run_timer(999.0)] == [False, False]
     await cluster.message.send_texts(7, 2, "news")
@@ -106,31 +90,14 @@ async def test_a_push_and_a_frame_start_the_time_limits_of_a_connection_at_rest(
     assert {"re": None, "error": "invalid"} in alice.seen, "the upload has been idle for a minute"
 
 
-async def test_a_client_with_too_much_queued_is_not_read(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(incoming_frames=10)
-    alice = await cluster.client(1)
-    gate = cluster.session.block(GetAccount)
-    sent = [alice.send(do="account", account=2) for _ in range(12)]
-    read = [alice.socket.reading]
-    gate.set()
-    await alice.reply_to(sent[-1])
-    assert [*read, alice.socket.reading] == [False, True]
-    assert alice.replied_refs[-12:] == sent
-
-
-# Drain
-
-
 async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_committed(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     await cluster.message.send_texts(7, 2, "news")
     await alice.until_texts(7, "news")
     gate = cluster.message.block(PostMessages)
     sent = alice.send(do="post", chat=7, text="last words")
     await cluster.message.until_requested(PostMessages)
-    draining = asyncio.create_task(edge.drain())
+    draining = asyncio.create_task(cluster.edges[0].drain())
     await bob.socket.until(lambda: bob.socket.ended)
     assert not alice.socket.reading
     assert alice.socket.closed_with is None

@@ -81,10 +81,7 @@ def _frame(kind: str, ref: int) -> Frame:
 
 @given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
 def test_all_work_is_returned_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
-    """Frames arrive and work is taken in any order.
-
-    After a burst of frames, each frame waits for its turn, and later frames wait behind it.
-    """
+    """After a burst, each frame waits for its turn, and later frames wait behind it."""
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=burst))
     now = NOW + 60
     expected: list[object] = []
@@ -212,10 +209,7 @@ def test_the_rest_of_a_stall_is_no_new_stall() -> None:
 
 
 def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_posted() -> None:
-    """The longer a batch lasts, the fewer messages are posted.
-
-    The other messages are rejected, and their error replies keep the order.
-    """
+    """The longer a batch lasts, the more messages are rejected. Their error replies keep the order."""
     quick, slow = keep_up(Intake(), 2.0, 1.0), keep_up(Intake(), 2.0, 2.0)
     assert quick == [*[None] * 4, *range(5, 11)]
     assert slow == [*[None] * 17, *range(18, 21)]

@@ -17,7 +17,7 @@ from services.edge.client.media_sender import split_packages
 from shared.contract.errors import RequestError
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -63,22 +63,17 @@ async def until_received(device: EdgeClient, count: int) -> list[Any]:
 
 
 async def until_unread(cluster: EdgeCluster, account: int, *indexes: int) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while cluster.backend.undelivered(account, CHAT) != list(indexes):
-            await asyncio.sleep(0.02)
+    await until(lambda: cluster.backend.undelivered(account, CHAT) == list(indexes))
 
 
 async def until_idle(edge: Edge) -> None:
     """Waits until the clients have no running tasks."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while len(edge.context.tasks):
-            await asyncio.sleep(0.002)
+    await until(lambda: not len(edge.context.tasks))
 
 
 async def test_media_and_texts_are_sent_in_order(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
+    (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
+    edge = cluster.edges[0]
     first, second = await stored(edge, pattern(1000), 3), await stored(edge, pattern(10), 1)
     await cluster.message.send_texts(CHAT, 1, "one", Image(first), "two", File(second), "three")
     assert await until_received(bob, 9) == [
@@ -88,17 +83,12 @@ async def test_media_and_texts_are_sent_in_order(cluster: EdgeCluster) -> None:
 
 
 async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    await bob.until_synced()
-    media = await stored(edge, pattern(1_000_000), 100)
+    (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
+    media = await stored(cluster.edges[0], pattern(1_000_000), 100)
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(media), "behind")
     sent = bob.send(do="status")
-    async with asyncio.timeout(WAIT_SECONDS):
-        while bob.socket.unsent() <= LOW_WATER:
-            await asyncio.sleep(0.002)
+    await until(lambda: bob.socket.unsent() > LOW_WATER)
     await asyncio.sleep(0.05)
     assert bob.socket.unsent() < LOW_WATER + 20_000
     assert cluster.backend.undelivered(2, CHAT) == [1, 2]
@@ -110,10 +100,8 @@ async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cl
 
 
 async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(outgoing_bytes=20_000)
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    await bob.until_synced()
+    (bob,) = await cluster.chat(1, 2, online=[2], outgoing_bytes=20_000)
+    edge = cluster.edges[0]
     media = await stored(edge, pattern(200_000), 4)
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(media), "x" * 10_000)
@@ -127,11 +115,8 @@ async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(clust
 
 async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> None:
     """The whole transfer takes longer than the timeout. But the receiver gets some data more often than that."""
-    edge = await cluster.add_edge(pong_timeout_seconds=1.0, confirm_interval_seconds=0.0)
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    await bob.until_synced()
-    media = await stored(edge, pattern(400_000), 20)
+    (bob,) = await cluster.chat(1, 2, online=[2], pong_timeout_seconds=1.0, confirm_interval_seconds=0.0)
+    media = await stored(cluster.edges[0], pattern(400_000), 20)
     bob.socket.deaf = bob.socket.mute = True
     await cluster.message.send_texts(CHAT, 1, "before", Image(media))
     await bob.socket.until(lambda: bob.socket.pings > 0)
@@ -146,11 +131,8 @@ async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> No
 async def test_concurrent_transfers_of_a_node_are_limited(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edge = await cluster.add_edge(transfers_at_once=1)
-    cluster.backend.add_chat(CHAT, 1, 2, 3)
-    bob, cem = await cluster.client(2), await cluster.client(3)
-    await bob.until_synced()
-    await cem.until_synced()
+    bob, cem = await cluster.chat(1, 2, 3, online=[2, 3], transfers_at_once=1)
+    edge = cluster.edges[0]
     bob.socket.deaf = True
     media = await stored(edge, pattern(200_000), 2)
     await cluster.message.send_texts(CHAT, 1, Image(media))
@@ -168,42 +150,26 @@ async def test_concurrent_transfers_of_a_node_are_limited(
 
 
 async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while bob.socket.unsent() <= LOW_WATER:
-            await asyncio.sleep(0.002)
+    await until(lambda: bob.socket.unsent() > LOW_WATER)
     await asyncio.sleep(0.05)
     assert received_by(cem) == []
 
 
-async def test_media_that_cannot_be_opened_is_sent_as_text(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    media = await stored(edge, pattern(1000))
+async def test_media_that_cannot_be_opened_is_sent_as_text_and_logged_once_a_second(cluster: EdgeCluster) -> None:
+    (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
+    media = await stored(cluster.edges[0], pattern(1000))
     blob(cluster, media).unlink()
-    await cluster.message.send_texts(CHAT, 1, Image(media), "after")
-    assert await until_received(bob, 2) == ["notes.bin", "after"]
+    with capture_logs() as logs:
+        await cluster.message.send_texts(CHAT, 1, *[Image(media)] * 20, "after")
+        assert await until_received(bob, 21) == ["notes.bin"] * 20 + ["after"]
+    assert 1 <= [line["event"] for line in logs].count("media not opened") < 20
     await until_unread(cluster, 2)
 
 
-async def test_media_that_cannot_be_opened_is_logged_once_a_second(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    media = await stored(edge, pattern(1000))
-    blob(cluster, media).unlink()
-    with capture_logs() as logs:
-        await cluster.message.send_texts(CHAT, 1, *[Image(media)] * 20)
-        await until_received(bob, 20)
-    assert 1 <= [line["event"] for line in logs].count("media not opened") < 20
-
-
 async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeated(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
+    (bob,) = await cluster.chat(1, 2, online=[2])
     whole = pattern(600_000)
-    media = await stored(edge, whole, 2)
+    media = await stored(cluster.edges[0], whole, 2)
     blob(cluster, media).write_bytes(whole[:400_000])
     await cluster.message.send_texts(CHAT, 1, "before", Image(media), "after")
     await bob.socket.until(lambda: bob.socket.ended)
@@ -216,34 +182,24 @@ async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeate
 
 
 async def test_the_end_of_a_connection_ends_its_transfers(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    await bob.until_synced()
+    (bob,) = await cluster.chat(1, 2, online=[2])
+    edge = cluster.edges[0]
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
-    async with asyncio.timeout(WAIT_SECONDS):
-        while bob.socket.unsent() <= LOW_WATER:
-            await asyncio.sleep(0.002)
+    await until(lambda: bob.socket.unsent() > LOW_WATER)
     bob.socket.vanish()
     await until_idle(edge)
     assert cluster.backend.undelivered(2, CHAT) == [1, 2]
 
 
 async def test_another_account_receives_nothing_that_waited_for_the_former(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
-    cluster.backend.add_chat(CHAT, 1, 2, 3)
-    bob = await cluster.client(2)
-    await bob.until_synced()
+    (bob,) = await cluster.chat(1, 2, 3, online=[2], confirm_interval_seconds=0.1)
+    edge = cluster.edges[0]
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
-    async with asyncio.timeout(WAIT_SECONDS):
-        while bob.socket.unsent() <= LOW_WATER:
-            await asyncio.sleep(0.002)
+    await until(lambda: bob.socket.unsent() > LOW_WATER)
     sent = bob.send(do="login", account=4)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while bob.client.connection.account != 4:
-            await asyncio.sleep(0.002)
+    await until(lambda: bob.client.connection.account == 4)
     bob.socket.stop_being_deaf()
     assert await bob.reply_to(sent) == 4
     assert received_by(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
@@ -253,10 +209,8 @@ async def test_another_account_receives_nothing_that_waited_for_the_former(clust
 
 
 async def test_a_drained_edge_finishes_transfers(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(CHAT, 1, 2)
-    bob = await cluster.client(2)
-    await bob.until_synced()
+    (bob,) = await cluster.chat(1, 2, online=[2])
+    edge = cluster.edges[0]
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)))
     gate = cluster.message.block(PostMessages)

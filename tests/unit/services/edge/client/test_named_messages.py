@@ -9,23 +9,20 @@ import pytest
 from msgspec.structs import replace
 
 from services.edge.app import Edge
-from services.edge.canonical.transport import Handshake
 from services.edge.client.posts import nonce_of
 from shared.contract.body import RECALLED_BODY
 from shared.contract.edge import DeliveryBatch
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import PostMessages
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import FakeSocket
+from tests.unit.services.edge.edge_client import dial
 
 ROOM = 7
 
 
 class NativeClient:
     def __init__(self, edge: Edge) -> None:
-        self.socket = FakeSocket()
-        hello = Handshake("/ws/native", "chat.example", "192.0.2.1", False, (), "")
-        self.socket.client = edge.endpoint.connected(hello, self.socket)
+        self.socket = dial(edge.endpoint, "/ws/native")
         self._ids = count(1)
 
     def send(self, **members: object) -> int:
@@ -59,10 +56,7 @@ def draft(nonce: str, text: str = "hello") -> dict[str, Any]:
 
 
 def test_nonces_of_uuids_of_one_time_are_neighbours() -> None:
-    """Nonces of the same time are neighbours in an index.
-
-    Each nonce is unique, and the same name has another nonce in another chat.
-    """
+    """In an index, such nonces are neighbours. A name has another nonce in another chat."""
     ms = 0x01A20ACC8CDB
     names = [f"01a20acc-8cdb-7{tail:03x}-8a8b-0aedf58854da" for tail in range(100)]
     nonces = {nonce_of(AccountId(1), ChatId(chat), name) for chat in (5, 6) for name in names}
@@ -86,17 +80,6 @@ async def test_one_message_is_posted_under_a_nonce(cluster: EdgeCluster) -> None
     sent = [client.send(**draft("n")), client.send(**draft("m")), client.send(**draft("n")), client.send(**draft("m"))]
     assert [(await client.reply(number))["index"] for number in sent] == [1, 2, 1, 2]
     assert (room.head, [event["ev"] for event in client.events if event["ev"] == "message"]) == (2, [])
-
-
-async def test_a_nonce_is_of_one_account_and_chat(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    rooms = [cluster.backend.add_chat(number, 1, 2) for number in (ROOM, 8)]
-    client = await connect(cluster)
-    await client.reply(client.send(**draft("n")))
-    await client.reply(client.send(**{**draft("n"), "chat": 8}))
-    assert [room.head for room in rooms] == [1, 1]
-    ((one,), (other,)) = (room.messages for room in rooms)
-    assert one.nonce != other.nonce
 
 
 async def test_a_message_that_another_connection_is_posting_may_be_sent_again(cluster: EdgeCluster) -> None:

@@ -7,9 +7,7 @@ LIMITS = {"rates": True, "requests_per_second": 20.0, "requests_burst": 5, "requ
 
 
 async def test_a_burst_is_answered_in_order(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(limits=LIMITS)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1], limits=LIMITS)
     sent = [alice.send(do="post", chat=7, text=f"{number}") for number in range(30)]
     assert (await alice.reply_to(sent[-1]))[0] == 7
     assert [alice.replies[ref] for ref in sent] == [[7, index] for index in range(1, 31)]

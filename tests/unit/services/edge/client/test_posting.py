@@ -18,7 +18,7 @@ from shared.contract.edge import DeliveryBatch
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import PostMessages, SyncChat
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -34,31 +34,21 @@ def texts_of(cluster: EdgeCluster, chat: int) -> list[int]:
     return [message.index for message in cluster.backend.chats[chat].messages]  # type: ignore[index]
 
 
-async def test_a_message_is_answered_and_delivered_to_others(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    other = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2, 3)
-    alice, bob, carol = await cluster.client(1), await cluster.client(2), await cluster.client(3, other)
-    assert await alice.post(7, "hello") == 1
-    await bob.until_texts(7, "hello")
-    await carol.until_texts(7, "hello")
-    assert alice.messages == []
-
-
-async def test_a_message_is_delivered_to_the_senders_other_devices(cluster: EdgeCluster) -> None:
-    here, there = await cluster.add_edge(), await cluster.add_edge()
+async def test_a_message_is_answered_and_delivered_to_others_and_to_the_senders_other_devices(
+    cluster: EdgeCluster,
+) -> None:
+    edges = [await cluster.add_edge(), await cluster.add_edge()]
     cluster.backend.add_chat(7, 1, 2)
-    phone, desk, away = await cluster.client(1, here), await cluster.client(1, here), await cluster.client(1, there)
+    phone, *others = [await cluster.client(account, edge) for account in (1, 2) for edge in edges]
+    desk = await cluster.client(1)
     assert await phone.post(7, "hello") == 1
-    await desk.until_texts(7, "hello")
-    await away.until_texts(7, "hello")
+    for device in (desk, *others):
+        await device.until_texts(7, "hello")
     assert phone.messages == []
 
 
 async def test_a_batch_answers_a_message_with_a_late_or_lost_reply(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
     held = asyncio.Event()
 
     async def late() -> bool:
@@ -76,10 +66,7 @@ async def test_a_batch_answers_a_message_with_a_late_or_lost_reply(cluster: Edge
 
 
 async def three_under_way(cluster: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
-    """Connects six devices, three of which have posted a message.
-
-    The replies to these messages arrive when the event is set.
-    """
+    """Connects six devices. The replies to messages of three of them arrive when the event is set."""
     cluster.backend.add_chat(7, *range(1, 7))
     devices = [await cluster.client(account) for account in range(1, 7)]
     gate = cluster.message.block(PostMessages)
@@ -129,9 +116,7 @@ async def test_a_replica_that_does_not_reply_delays_no_other_request(cluster: Ed
 
 
 async def test_a_message_is_answered_once_when_the_reply_comes_before_the_batch(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     held = list[tuple[NodeId, DeliveryBatch]]()
 
     def hold(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
@@ -150,21 +135,9 @@ async def test_a_message_is_answered_once_when_the_reply_comes_before_the_batch(
     assert (alice.messages, len(alice.replied_refs)) == ([], 3)
 
 
-async def test_a_message_is_fetched_when_its_batch_is_lost(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
-    cluster.message.on_batch = lambda node, batch: []
-    assert await alice.post(7, "hello") == 1
-    await bob.until_texts(7, "hello")
-    assert alice.messages == []
-
-
 @pytest.mark.usefixtures("impatient")
 async def test_a_request_without_a_reply_is_repeated_and_committed_once(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     answers = iter([False, True])
 
     async def second() -> bool:
@@ -180,9 +153,7 @@ async def test_a_request_without_a_reply_is_repeated_and_committed_once(cluster:
 
 @pytest.mark.usefixtures("impatient")
 async def test_another_replica_fans_out_for_one_that_died(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     cluster.message.dies_after_commit = True
     sent = alice.send(do="post", chat=7, text="hello")
     await cluster.message.until_requested(PostMessages)
@@ -194,9 +165,7 @@ async def test_another_replica_fans_out_for_one_that_died(cluster: EdgeCluster) 
 
 
 async def test_unavailable_is_retried_and_other_errors_are_replied_in_order(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
     cluster.message.failures = [UNAVAILABLE, Failure(ErrorCode.FORBIDDEN, "no"), UNAVAILABLE]
     sent = [alice.send(do="post", chat=7, text=str(number)) for number in range(3)]
     await alice.reply_to(sent[-1])
@@ -222,9 +191,7 @@ async def test_messages_sent_at_once_keep_their_order_and_share_requests(cluster
 
 
 async def test_a_long_batch_is_split_and_keeps_its_order(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     texts = [str(number) * 60_000 for number in range(10)]
     sent = [alice.send(do="post", chat=7, text=text) for text in texts]
     await alice.reply_to(sent[-1])
@@ -250,17 +217,12 @@ async def test_batches_of_many_connections_share_requests_but_are_never_split(cl
 
 
 async def test_a_sender_that_has_left_the_chat_is_answered_and_receives_nothing_more(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
+    room = cluster.backend.chats[ChatId(7)]
     gate = cluster.message.block(PostMessages)
     sent = alice.send(do="post", chat=7, text="last words")
     await cluster.message.until_requested(PostMessages)
-
-    def leave(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-        return [cluster.message.without(batch, 1)]
-
-    cluster.message.on_batch = leave
+    cluster.message.on_batch = lambda node, batch: [cluster.message.without(batch, 1)]
     gate.set()
     assert await alice.reply_to(sent) == [7, 1]
     room.leave(1)
@@ -292,9 +254,7 @@ async def test_messages_fail_after_the_deadline_and_with_those_before_them(
 ) -> None:
     """A batch has no separate deadline. If it had one, the last of many messages would get no reply for a minute."""
     monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
-    await cluster.add_edge(request_seconds=1.5)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1], request_seconds=1.5)
     gate = cluster.message.block(PostMessages)
     started = asyncio.get_running_loop().time()
     before = len(alice.socket.received)
@@ -308,28 +268,12 @@ async def test_messages_fail_after_the_deadline_and_with_those_before_them(
     assert texts_of(cluster, 7) == [1]
 
 
-async def test_time_in_the_queue_counts(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
-    await cluster.add_edge(request_seconds=2.0)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    gate = cluster.message.block(PostMessages)
-    alice.send(do="post", chat=7, text="in flight")
-    await asyncio.sleep(1.0)
-    started = asyncio.get_running_loop().time()
-    assert await alice.request(do="post", chat=7, text="behind it") == "unavailable"
-    assert asyncio.get_running_loop().time() - started < 2.9
-    gate.set()
-
-
 async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and_shown_later(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.1)
     monkeypatch.setattr(posts, "_PLACE_SECONDS", 0.1)
-    await cluster.add_edge(request_seconds=1.5)
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1], request_seconds=1.5)
     gate = cluster.message.block(SyncChat)
     cluster.message.on_batch = lambda node, batch: []
     sent = alice.send(do="post", chat=7, text="hello")
@@ -341,9 +285,7 @@ async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and
 
 
 async def test_a_disconnect_does_not_undo_a_posted_message(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.chat(1, 2)
     gate = cluster.message.block(PostMessages)
     alice.send(do="post", chat=7, text="bye")
     alice.send(do="account", account=2)
@@ -352,7 +294,7 @@ async def test_a_disconnect_does_not_undo_a_posted_message(cluster: EdgeCluster)
     gate.set()
     await bob.until_texts(7, "bye")
     assert alice.replied_refs == [1]
-    assert len(edge.endpoint.clients) == 1
+    assert len(cluster.edges[0].endpoint.clients) == 1
 
 
 async def test_replies_keep_request_order_for_all_kinds_of_requests(cluster: EdgeCluster) -> None:
@@ -385,14 +327,8 @@ async def test_a_dialect_that_fails_closes_its_connection_alone(cluster: EdgeClu
     assert await bob.request(do="status") == "ServerStatus"
 
 
-# The tests below are about replies and pushes of one event-loop iteration.
-
-
 async def post_and_hold(cluster: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[DeliveryBatch]:
-    """Posts to chat 7, and waits until the messages are committed in this order.
-
-    Replies and delivery batches do not arrive by themselves, because the caller delivers them.
-    """
+    """Posts to chat 7 in this order. The caller delivers the batches, and no replies arrive."""
     held = list[DeliveryBatch]()
 
     async def never() -> bool:
@@ -413,10 +349,8 @@ def deliver(edge: Edge, batches: list[DeliveryBatch]) -> None:
 
 
 async def test_a_push_and_a_reply_keep_the_order_of_the_chat(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, bob = await cluster.client(1), await cluster.client(2)
-    deliver(edge, await post_and_hold(cluster, (alice, "one"), (bob, "two")))
+    alice, bob = await cluster.chat(1, 2)
+    deliver(cluster.edges[0], await post_and_hold(cluster, (alice, "one"), (bob, "two")))
     await alice.until_texts(7, "two")
     assert [seen.get("ok") or seen["message"][1] for seen in alice.seen[-2:]] == [[7, 1], 2]
     await bob.socket.until(lambda: bob.seen[-1].get("ok") == [7, 2])
@@ -424,19 +358,15 @@ async def test_a_push_and_a_reply_keep_the_order_of_the_chat(cluster: EdgeCluste
 
 
 async def test_an_event_after_an_own_message_is_pushed_after_its_reply(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    deliver(edge, await post_and_hold(cluster, (alice, "one")))
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    deliver(cluster.edges[0], await post_and_hold(cluster, (alice, "one")))
     alice.client.notify(ChatJoined(ChatId(9)))
     assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatJoined"]
 
 
 async def test_due_replies_are_written_before_a_close(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    deliver(edge, await post_and_hold(cluster, (alice, "one")))
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    deliver(cluster.edges[0], await post_and_hold(cluster, (alice, "one")))
     alice.client.close(1008, "logged out")
     assert alice.seen[-1].get("ok") == [7, 1]
     assert alice.socket.closed_with == (1008, "logged out")
@@ -445,9 +375,7 @@ async def test_due_replies_are_written_before_a_close(cluster: EdgeCluster) -> N
 async def test_replies_that_are_due_together_are_written_together(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
     writes = list[int]()
 
     def send(frames: Iterable[Frame]) -> None:
@@ -458,8 +386,6 @@ async def test_replies_that_are_due_together_are_written_together(
     for text in ("one", "two", "three"):
         alice.send(do="post", chat=7, text=text)
     await cluster.message.until_fanned_out()
-    deliver(edge, held)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not writes:
-            await asyncio.sleep(0)
+    deliver(cluster.edges[0], held)
+    await until(lambda: writes)
     assert writes == [3]

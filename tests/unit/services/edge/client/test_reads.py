@@ -27,10 +27,7 @@ CHAT = 5
 
 
 class SlowServices:
-    """A fake backend in which commands of these kinds wait until they are released.
-
-    Other commands get a reply at once.
-    """
+    """A fake backend in which commands of these kinds wait until they are released."""
 
     def __init__(self, *slow: type) -> None:
         self.begun: list[Command] = []

@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.edge.canonical.commands import PostMessage
-from services.edge.canonical.transport import Handshake
 from services.edge.client.requests import FailureLog
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
@@ -22,7 +21,7 @@ from shared.contract.model import Text
 from shared.contract.routes import Ack
 from shared.tasks import operation_end
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import FakeSocket
+from tests.unit.services.edge.edge_client import FakeSocket, dial
 
 
 def test_one_bug_a_second_is_logged() -> None:
@@ -63,10 +62,7 @@ async def test_all_requests_of_a_connection_are_counted_together(
 async def test_the_time_of_an_operation_is_that_of_one_request(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This holds for any number of requests.
-
-    If a message needs a lookup first, the time of the lookup counts for the message's deadline.
-    """
+    """The time of a message's lookup counts for its deadline."""
     seconds = (await cluster.add_edge()).context.settings.edge.request_seconds
     client = await cluster.client(1)
     cluster.backend.add_chat(ChatId(7), 1, 2)
@@ -98,15 +94,12 @@ def is_through(wire: FakeSocket) -> bool:
 
 @pytest.mark.parametrize("frame", [b"[" * 1_500, b'{"a":' * 1_500, b"{}", b"|", b"\x00"])
 async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: bytes) -> None:
-    """Malformed frames are logged in no dialect, however many a client sends, unless the operator has set the log to
-    show everything.
-    """
+    """This holds for all dialects and any number of frames, at every level of the log except the lowest."""
     cluster.dialects = DIALECTS
     edge = await cluster.add_edge()
     with capture_logs() as lines:
         for path in ("/", *(entry.path for entry in DIALECTS)):
-            wire = FakeSocket()
-            wire.client = edge.endpoint.connected(Handshake(path, "chat.example", "192.0.2.1", False, (), ""), wire)
+            wire = dial(edge.endpoint, path)
             for _ in range(50):
                 wire.client.frame_received(frame)
             await wire.until(partial(is_through, wire))

@@ -19,7 +19,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media, Segment, Text
 from shared.contract.session import GetAccount, GetChat
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.json_dialect import frame
@@ -32,9 +32,7 @@ def spooled(cluster: EdgeCluster) -> list[Path]:
 
 
 async def until_nothing_is_spooled(cluster: EdgeCluster) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while spooled(cluster):
-            await asyncio.sleep(0.002)
+    await until(lambda: not spooled(cluster))
 
 
 def posted(cluster: EdgeCluster, chat: int = CHAT) -> list[tuple[Segment, ...]]:
@@ -143,9 +141,7 @@ async def test_an_upload_that_starts_while_its_connection_ends_leaves_nothing_be
     await cluster.session.until_requested(GetAccount)
     device.socket.vanish()
     gate.set()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while len(cluster.edges[0].context.tasks):
-            await asyncio.sleep(0.002)
+    await until(lambda: not len(cluster.edges[0].context.tasks))
     assert spooled(cluster) == []
 
 
@@ -212,9 +208,6 @@ async def test_a_client_with_too_many_queued_bytes_is_not_read(cluster: EdgeClus
     gate.set()
     assert await device.reply_to(last) == [CHAT, 1]
     assert [*reading, device.socket.reading] == [True, False, True]
-
-
-# References to media
 
 
 async def test_referenced_media_is_described_by_its_record(cluster: EdgeCluster) -> None:

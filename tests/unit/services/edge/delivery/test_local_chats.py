@@ -308,10 +308,7 @@ def test_a_change_that_a_new_login_may_have_missed_is_left_to_its_resync(
 async def test_members_that_services_may_not_know_get_what_names_others(
     accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alice has just logged in, so the delivery batch names only Bob.
-
-    She may have left the chat, so the member list of the batch's version decides whether she gets the message.
-    """
+    """Alice has just logged in. The member list of the batch's version decides whether she is still a member."""
     for account in (ALICE, BOB):
         chats.joined(attach(accounts, account), CHAT, 0)
     chats.receive([Delivery(message(1), [BOB], 3)])
@@ -473,10 +470,7 @@ def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats
 
 
 def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: LocalChats) -> None:
-    """Alice's join begins with version 3, and Carol's with version 4.
-
-    They end with versions 5 and 6. Their events arrive in another order.
-    """
+    """Alice's join has the versions 3 and 5, and Carol's 4 and 6. Their events arrive in another order."""
     alice, _, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
     chats.receive([Delivery(message(1), None, 6)])

@@ -117,10 +117,7 @@ def test_broadcasts_before_the_start_of_this_node_are_not_lost() -> None:
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_exactly_the_losses_are_reported(arrivals: list[bool]) -> None:
-    """A delivery batch is sent every 0.1 s, and a heartbeat every second and at the end.
-
-    Some delivery batches are lost.
-    """
+    """A delivery batch is sent every 0.1 s, and a heartbeat every second and at the end."""
     losses, reports = detector(), 0
     losses.heartbeat(Heartbeat("replica", 1, {}), LATER)
     for number, arrived in enumerate(arrivals):

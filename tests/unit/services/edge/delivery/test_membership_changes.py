@@ -14,7 +14,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, SyncChat
 from shared.contract.model import Role
 from shared.contract.subjects import notify
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -26,11 +26,8 @@ async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
     """The delivery batch was published before the join, but arrives after the event of the join."""
     cluster.message.broadcast_members = 2
     cluster.session.events_have_since = events_have_since
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
-    await cluster.message.send_texts(7, 2, "first")
-    await alice.until_texts(7, "first")
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
+    await cluster.push(2, "first", to=alice)
     held: list[tuple[NodeId, DeliveryBatch]] = []
 
     def hold(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
@@ -51,13 +48,12 @@ async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
 
 
 async def test_members_learn_of_a_new_role_and_of_a_departure(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, 3, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
     members = [AccountId(1), AccountId(2), AccountId(3)]
     for role in (Role.ADMIN, Role.LEFT):
         changed = MembershipChanged(ChatId(7), AccountId(3), role, 1, room.version + 1, by=AccountId(1))
-        await cluster.session.bus.publish(notify(edge.id), pack(Notify(changed, members)))
+        await cluster.session.bus.publish(notify(cluster.edges[0].id), pack(Notify(changed, members)))
         await alice.until_event("RoleChanged", [3, int(role)])
         room.version += 1
     await carol.until_event("ChatLeft", 7)
@@ -67,11 +63,10 @@ async def test_members_learn_of_a_new_role_and_of_a_departure(cluster: EdgeClust
 
 
 async def test_in_a_big_group_a_new_role_is_shown_to_the_member_alone(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 3)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 3)
+    room = cluster.backend.chats[ChatId(7)]
     changed = MembershipChanged(ChatId(7), AccountId(3), Role.ADMIN, 1, room.version + 1, by=AccountId(1))
-    await cluster.session.bus.publish(notify(edge.id), pack(Notify(changed, None)))
+    await cluster.session.bus.publish(notify(cluster.edges[0].id), pack(Notify(changed, None)))
     await carol.until_event("RoleChanged", [3, int(Role.ADMIN)])
     await cluster.message.send_texts(7, 3, "after it")
     await alice.until_texts(7, "after it")
@@ -80,14 +75,13 @@ async def test_in_a_big_group_a_new_role_is_shown_to_the_member_alone(cluster: E
 
 async def test_a_batch_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:
     """The message is committed after the join, but the replica that publishes it has not noticed the join."""
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
     before = room.version
     await cluster.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
     (message,) = cluster.backend.commit_texts(7, 2, "x")
-    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1), AccountId(2)], before)])
+    await cluster.message.send_batch(cluster.edges[0].id, [Delivery(message, [AccountId(1), AccountId(2)], before)])
     await cluster.message.send_texts(7, 2, "y")
     await alice.until_texts(7, "x", "y")
     await carol.until_texts(7, "x", "y")
@@ -95,13 +89,12 @@ async def test_a_batch_by_an_older_membership_reaches_the_new_member(cluster: Ed
 
 async def test_a_late_event_of_a_join_brings_what_was_delivered_before(cluster: EdgeCluster) -> None:
     """The message is committed after the join, but is delivered to the members from before the join."""
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
     before, cluster.session.silent = room.version, True
     await cluster.session.join(7, 3)
     (message,) = cluster.backend.commit_texts(7, 2, "x")
-    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await cluster.message.send_batch(cluster.edges[0].id, [Delivery(message, [AccountId(1)], before)])
     await alice.until_texts(7, "x")
     await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 1, room.version, before))
     await carol.until_texts(7, "x")
@@ -109,9 +102,8 @@ async def test_a_late_event_of_a_join_brings_what_was_delivered_before(cluster: 
 
 async def test_a_late_event_of_a_join_brings_a_lost_message_to_the_only_local_member(cluster: EdgeCluster) -> None:
     """The edge has not heard of the chat before, so only the reply that it requests names the last message."""
-    await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 2)
-    (carol,) = await cluster.synced_clients(3)
+    (carol,) = await cluster.chat(2, online=[3])
+    room = cluster.backend.chats[ChatId(7)]
     before, cluster.session.silent = room.version, True
     await cluster.session.join(7, 3)
     cluster.backend.commit_texts(7, 2, "x", "y")
@@ -121,19 +113,14 @@ async def test_a_late_event_of_a_join_brings_a_lost_message_to_the_only_local_me
 
 @pytest.mark.parametrize("is_notified", [True, False])
 async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeCluster, is_notified: bool) -> None:
-    """A message from before the join is lost. The reply with this message and later ones names only the local members
-    that the edge has at this moment.
-
-    The new member gets the later messages by the event of its join, or by the reply for which a broadcast waits.
-    """
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
+    """The reply names only the local members of this moment. The event or the next broadcast shows the new one."""
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
     cluster.backend.commit_texts(7, 2, "before the join")
     before, cluster.session.silent = room.version, True
     await cluster.session.join(7, 3)
     message, _ = cluster.backend.commit_texts(7, 2, "x", "y")
-    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await cluster.message.send_batch(cluster.edges[0].id, [Delivery(message, [AccountId(1)], before)])
     await alice.until_texts(7, "before the join", "x", "y")
     if is_notified:
         await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 2, room.version, before))
@@ -147,8 +134,7 @@ async def test_a_batch_by_an_older_membership_does_not_reach_former_members(clus
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
     alice, carol = await cluster.synced_clients(1, 3)
-    await cluster.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
+    await cluster.push(2, "a", to=carol)
     before = room.version
     await cluster.session.leave(7, 3)
     await carol.until_left(edge, 7)
@@ -162,11 +148,7 @@ async def test_a_batch_by_an_older_membership_does_not_reach_former_members(clus
 async def test_joins_do_not_stop_a_broadcast_chat(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
 ) -> None:
-    """There are more local accounts than fit into one request, and an account joins at each request.
-
-    If the message service does not have the changes, an edge requests all accounts in several pages. It continues when
-    the joins pause.
-    """
+    """An account joins at each request. Without the changes, the edge requests all accounts, in several pages."""
     monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
     cluster.message.broadcast_members = 2
     await cluster.add_edge()
@@ -224,16 +206,11 @@ async def test_a_member_that_leaves_between_two_pages_gets_no_later_message(
 
 
 async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
-    """An account joins, but this edge gets no event, as in a large chat.
-
-    The edge sends one request, which names no account.
-    """
+    """An account joins without an event, as in a large chat."""
     cluster.message.broadcast_members = 2
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
-    await cluster.message.send_texts(7, 2, "a")
-    await alice.until_texts(7, "a")
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
+    await cluster.push(2, "a", to=alice)
     version, requested = room.version, len(cluster.message.requests_of(SyncChat))
     room.join(3)
     await cluster.message.send_texts(7, 2, "b")
@@ -241,23 +218,19 @@ async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
     await carol.until_texts(7, "b")
     after = 1
     assert cluster.message.requests_of(SyncChat)[requested:] == [SyncChat(ChatId(7), [], after, version)]
-    sequencer = edge.chats.sequencer(ChatId(7))
+    sequencer = cluster.edges[0].chats.sequencer(ChatId(7))
     assert sequencer is not None
     assert sequencer.version == room.version
 
 
 async def without_carol(cluster: EdgeCluster) -> tuple[Delivery, EdgeClient, EdgeClient]:
-    """Makes Carol leave a broadcast chat without an event.
-
-    Returns a late message that names her, and the clients of Alice and Carol.
-    """
+    """Makes Carol leave a broadcast chat without an event. Returns a late message that names her."""
     cluster.message.broadcast_members = 2
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, 3, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
     (message,) = cluster.backend.commit_texts(7, 2, "a")
     late = Delivery(message, [AccountId(1), AccountId(3)], room.version)
-    await cluster.message.send_batch(edge.id, [late])
+    await cluster.message.send_batch(cluster.edges[0].id, [late])
     room.leave(3)
     await cluster.message.send_texts(7, 2, "b")
     await alice.until_texts(7, "a", "b")
@@ -268,9 +241,7 @@ async def receive_late(cluster: EdgeCluster, late: Delivery) -> None:
     """Delivers the late message. Returns when the edge has added the account that it names."""
     (edge,) = cluster.edges
     await cluster.message.send_batch(edge.id, [late])
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (sequencer := edge.chats.sequencer(ChatId(7))) is None or AccountId(3) not in sequencer.members:
-            await asyncio.sleep(0.01)
+    await until(lambda: (sequencer := edge.chats.sequencer(ChatId(7))) is not None and 3 in sequencer.members)
 
 
 async def test_a_late_message_does_not_make_an_account_a_member_again(cluster: EdgeCluster) -> None:
@@ -321,22 +292,17 @@ async def test_an_account_that_cannot_be_synced_does_not_delay_others(
 
 
 async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_an_event(cluster: EdgeCluster) -> None:
-    """Erin joins on another edge, and the message is posted.
-
-    Dave's event, which has a later version, arrives before the reply.
-    """
+    """Erin joins on another edge. Dave's event, with a later version, arrives before the reply."""
     cluster.message.broadcast_members = 2
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2)
-    alice, dave = await cluster.synced_clients(1, 4)
-    await cluster.message.send_texts(7, 2, "a")
-    await alice.until_texts(7, "a")
+    alice, dave = await cluster.chat(1, 2, online=[1, 4])
+    room = cluster.backend.chats[ChatId(7)]
+    await cluster.push(2, "a", to=alice)
     room.join(5)
     await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(4), Role.MEMBER, 3, room.version + 1))
     await dave.until_event("ChatJoined", 7)
     await cluster.message.send_texts(7, 2, "b")
     await alice.until_texts(7, "a", "b")
-    sequencer = edge.chats.sequencer(ChatId(7))
+    sequencer = cluster.edges[0].chats.sequencer(ChatId(7))
     assert sequencer is not None
     assert (sequencer.version, sequencer.latest_version) == (room.version, room.version + 1)
     assert AccountId(4) in sequencer.members
@@ -346,15 +312,10 @@ async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_an_eve
 async def test_a_reply_by_an_older_membership_brings_no_messages(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Carol has left before "b".
-
-    Her event is late, and the replica that replies first has not noticed that she left.
-    """
-    edge = await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await cluster.synced_clients(1, 3)
-    await cluster.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
+    """Carol has left before "b". Neither her edge nor the first replica that replies knows."""
+    alice, carol = await cluster.chat(1, 2, 3, online=[1, 3])
+    room = cluster.backend.chats[ChatId(7)]
+    await cluster.push(2, "a", to=carol)
     before, reply_to = room.version, cluster.backend.sync_chat
     room.leave(3)
 
@@ -366,7 +327,7 @@ async def test_a_reply_by_an_older_membership_brings_no_messages(
     with monkeypatch.context() as outdated:
         outdated.setattr(cluster.backend, "sync_chat", sync_chat)
         _, last = cluster.backend.commit_texts(7, 2, "b", "c")
-        await cluster.message.send_batch(edge.id, [Delivery(last, [AccountId(1)], room.version)])
+        await cluster.message.send_batch(cluster.edges[0].id, [Delivery(last, [AccountId(1)], room.version)])
         await cluster.message.until_requested(SyncChat, requested + 2)
     await alice.until_texts(7, "a", "b", "c")
     assert carol.texts(7) == ["a"]

@@ -119,30 +119,6 @@ class SequencerMachine(RuleBasedStateMachine):
 TestSequencerMachine = SequencerMachine.TestCase
 
 
-def test_messages_in_order_are_released_at_once() -> None:
-    sequencer = started(4)
-    assert indexes(sequencer.receive(explicit(5))) == [5]
-    assert indexes(sequencer.receive(explicit(6))) == [6]
-    assert not sequencer.behind
-
-
-def test_messages_above_a_gap_wait() -> None:
-    sequencer = started(4)
-    assert sequencer.receive(explicit(6)) == []
-    assert sequencer.behind
-    assert indexes(sequencer.receive(explicit(5))) == [5, 6]
-    assert not sequencer.behind
-
-
-def test_nothing_is_released_before_the_head_is_known() -> None:
-    sequencer = ChatSequencer()
-    assert sequencer.receive(explicit(6)) == []
-    assert sequencer.receive(explicit(5)) == []
-    assert indexes(sequencer.start(8)) == [5, 6]
-    assert sequencer.known_head == 8
-    assert sequencer.behind
-
-
 def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
     sequencer = started(0, version=3)
     sequencer.receive(broadcast(1, version=4))
@@ -259,23 +235,6 @@ def test_waiting_messages_are_bounded_and_the_head_includes_dropped_ones() -> No
     assert indexes(sequencer.receive(explicit(1))) == list(range(1, WAITING_MESSAGES + 2))
     assert sequencer.known_head == WAITING_MESSAGES + 9
     assert sequencer.behind
-
-
-def test_membership_changes_are_applied_once_and_in_order() -> None:
-    sequencer = started(0, version=3)
-    assert not sequencer.change_member(BOB, 2, 3, 1)
-    assert BOB not in sequencer.members
-    assert sequencer.change_member(BOB, 4, 5, 1)
-    assert (sequencer.version, sequencer.latest_version) == (3, 5)
-    assert sequencer.change_member(ALICE, 3, 4, 1)
-    assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, {ALICE: 1, BOB: 1})
-
-
-def test_a_late_event_does_not_undo_a_later_change_of_the_account() -> None:
-    sequencer = started(0, version=3)
-    assert sequencer.change_member(BOB, 4, 5, 1)
-    assert not sequencer.change_member(BOB, 3, 4, None)
-    assert (sequencer.version, sequencer.members) == (4, {BOB: 1})
 
 
 def test_several_members_leave_by_one_version() -> None:

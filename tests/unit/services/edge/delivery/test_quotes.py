@@ -3,8 +3,6 @@
 If the quote is missing, the reply is not delayed.
 """
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from services.edge.delivery.quotes import QuoteReader
@@ -40,13 +38,12 @@ class QuotedMessages(FakeService):
 
 
 @pytest.fixture
-async def quoted(cluster: EdgeCluster) -> AsyncIterator[QuotedMessages]:
+async def quoted(cluster: EdgeCluster) -> QuotedMessages:
     """Makes two messages of Bob, and a reply to the first one."""
     make_reply(cluster)
     service = QuotedMessages(cluster)
-    await service.bus.start()
-    yield service
-    await service.bus.stop()
+    await cluster.run(service.bus)
+    return service
 
 
 def make_reply(cluster: EdgeCluster) -> None:

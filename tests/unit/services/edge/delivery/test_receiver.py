@@ -8,45 +8,19 @@ import time
 import pytest
 
 from shared.bus.client import pack
-from shared.contract.edge import Delivery, DeliveryBatch, Heartbeat
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.edge import Delivery, Heartbeat
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Sync, SyncChat
 from shared.contract.session import CreateChat
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.fake_services import ALL
-
-
-def drop_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-    return []
-
-
-def pass_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-    return [batch]
-
-
-async def test_batches_in_any_order_and_repeated(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await cluster.synced_clients(1)
-    messages = cluster.backend.commit_texts(7, 2, *"abcdefgh")
-    for position in (2, 0, 0, 1, 4, 3, 7, 7, 5, 2, 6):
-        message = messages[position]
-        await cluster.message.send_batch(
-            edge.id, [Delivery(message, [message.sender, alice.client.connection.account], 1)]
-        )
-    await alice.until_texts(7, *"abcdefgh")
 
 
 @pytest.mark.parametrize("lost", [[0], [1, 2], [3], [0, 2]])
 async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(cluster: EdgeCluster, lost: list[int]) -> None:
     """Carol joined after the gap, and receives none of its messages."""
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
     for number, text in enumerate("abcd"):
-        cluster.message.on_batch = drop_batch if number in lost else pass_batch
-        await cluster.message.send_texts(7, 2, text)
-    cluster.message.on_batch = pass_batch
+        await cluster.message.send_texts(7, 2, text, lost=number in lost)
     await cluster.session.join(7, 3)
     await cluster.message.send_texts(7, 2, "e")
     await alice.until_texts(7, *"abcde")
@@ -59,19 +33,14 @@ async def test_a_gap_of_many_pages(cluster: EdgeCluster) -> None:
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     texts = [str(number) for number in range(33)]
-    cluster.message.on_batch = drop_batch
-    await cluster.message.send_texts(7, 2, *texts)
-    cluster.message.on_batch = pass_batch
+    await cluster.message.send_texts(7, 2, *texts, lost=True)
     await cluster.message.send_texts(7, 2, "last")
     await alice.until_texts(7, *texts, "last")
 
 
 async def test_the_loss_of_the_last_batch_is_revealed(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await cluster.synced_clients(1)
-    cluster.message.on_batch = drop_batch
-    await cluster.message.send_texts(7, 2, "last")
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    await cluster.message.send_texts(7, 2, "last", lost=True)
     await alice.until_texts(7, "last")
 
 
@@ -82,9 +51,7 @@ async def test_the_next_batch_reveals_a_skipped_one_whatever_its_chat(cluster: E
     (alice,) = await cluster.synced_clients(1)
     cluster.message.beats = False
     await cluster.message.send_texts(8, 2, "first")
-    cluster.message.on_batch = drop_batch
-    await cluster.message.send_texts(7, 2, "lost")
-    cluster.message.on_batch = pass_batch
+    await cluster.message.send_texts(7, 2, "lost", lost=True)
     await cluster.message.send_texts(8, 2, "second")
     async with asyncio.timeout(2):  # the limit is shorter than the time after which silence counts as a loss
         await alice.until_texts(7, "lost")
@@ -93,13 +60,9 @@ async def test_the_next_batch_reveals_a_skipped_one_whatever_its_chat(cluster: E
 
 async def test_the_silence_of_a_replica_is_a_loss(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.delivery.ordering.SILENCE_SECONDS", 0.4)
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await cluster.synced_clients(1)
-    await cluster.message.send_texts(7, 2, "first")
-    await alice.until_texts(7, "first")
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    await cluster.push(2, "first", to=alice)
     cluster.message.beats = False
-    cluster.message.on_batch = drop_batch
     cluster.backend.commit_texts(7, 2, "second")
     await alice.until_texts(7, "first", "second")
 
@@ -126,9 +89,9 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
         cluster.backend.add_chat(chat, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     cluster.message.unreadable.add(ChatId(7))
-    cluster.message.on_batch = drop_batch
+    cluster.message.on_batch = lambda node, batch: []
     assert await alice.post(7, "into the void") == 1
-    cluster.message.on_batch = pass_batch
+    cluster.message.on_batch = lambda node, batch: [batch]
     assert edge.chats.sequencer(ChatId(7)) is None
     requests = len(cluster.message.requests_of(SyncChat))
     assert await alice.post(8, "hello") == 1
@@ -138,9 +101,6 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
     cluster.message.unreadable.clear()
     await cluster.message.send_texts(7, 2, "back again")
     await alice.until_texts(7, "back again")
-
-
-# The tests below are about chats that this edge did not have.
 
 
 async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
@@ -175,25 +135,16 @@ async def test_messages_before_the_membership_event_or_without_one(cluster: Edge
     cluster.session.silent = True
     await cluster.session.create(7, 1, 2)
     for number, text in enumerate("abc"):
-        cluster.message.on_batch = drop_batch if number < lost else pass_batch
-        await cluster.message.send_texts(7, 2, text)
+        await cluster.message.send_texts(7, 2, text, lost=number < lost)
     await alice.until_texts(7, *"abc")
 
 
 async def test_an_unannounced_member_receives_messages_lost_before(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, online=[1, 3])
     await cluster.message.send_texts(7, 2, "a")
     cluster.session.silent = True
     await cluster.session.join(7, 3)
-
-    def not_for_carol(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-        return [cluster.message.without(batch, 3)]
-
-    cluster.message.on_batch = not_for_carol
-    await cluster.message.send_texts(7, 2, "b", "c")
-    cluster.message.on_batch = pass_batch
+    await cluster.message.send_texts(7, 2, "b", "c", without=3)
     await cluster.message.send_texts(7, 2, "d")
     await alice.until_texts(7, *"abcd")
     await carol.until_texts(7, *"bcd")
@@ -201,9 +152,8 @@ async def test_an_unannounced_member_receives_messages_lost_before(cluster: Edge
 
 async def test_a_reply_with_an_older_membership_is_requested_again(cluster: EdgeCluster) -> None:
     """The reply has an older version of the member list than the message."""
-    await cluster.add_edge()
-    room = cluster.backend.add_chat(7, 2, 3)
-    (alice,) = await cluster.synced_clients(1)
+    (alice,) = await cluster.chat(2, 3, online=[1])
+    room = cluster.backend.chats[ChatId(7)]
     cluster.session.silent = True
     await cluster.session.join(7, 1)
     member = room.members.pop(alice.client.connection.account)
@@ -216,32 +166,16 @@ async def test_a_reply_with_an_older_membership_is_requested_again(cluster: Edge
     await alice.until_texts(7, "a")
 
 
-async def test_a_late_membership_event_announces_the_chat(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await cluster.synced_clients(1, 3)
-    await cluster.session.join(7, 3)
-    await carol.until_event("ChatJoined", 7)
-    await cluster.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
-    await alice.until_texts(7, "a")
-
-
 async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await cluster.synced_clients(1, 3)
-    await cluster.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
+    alice, carol = await cluster.chat(1, 2, 3, online=[1, 3])
+    await cluster.push(2, "a", to=carol)
     await cluster.session.leave(7, 3)
     await carol.until_event("ChatLeft", 7)
-    cluster.message.on_batch = drop_batch
-    await cluster.message.send_texts(7, 2, "b")
-    cluster.message.on_batch = pass_batch
+    await cluster.message.send_texts(7, 2, "b", lost=True)
     await cluster.message.send_texts(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
-    assert 3 not in edge.chats.sequencer(7).members  # type: ignore[arg-type,union-attr]
+    assert 3 not in cluster.edges[0].chats.sequencer(7).members  # type: ignore[arg-type,union-attr]
 
 
 @pytest.mark.parametrize("others", [[], [4]])
@@ -249,16 +183,12 @@ async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
 async def test_a_member_that_returns_without_an_event_receives_everything_again(
     cluster: EdgeCluster, others: list[int], big: bool
 ) -> None:
-    """If the next message names its recipients, it shows that the account is a member again.
-
-    Otherwise, the next sync shows it.
-    """
+    """The next message shows it if it names its recipients. Otherwise, the next sync does."""
     cluster.message.broadcast_members = 1 if big else 1000
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 2, 3, *others)
     (carol, *_) = await cluster.synced_clients(3, *others)
-    await cluster.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
+    await cluster.push(2, "a", to=carol)
     assert await edge.read_state.flush()
     await cluster.session.leave(7, 3)
     await carol.until_left(edge, 7)
@@ -272,9 +202,6 @@ async def test_a_member_that_returns_without_an_event_receives_everything_again(
     await carol.until_texts(7, "a", "b")
 
 
-# Big chats
-
-
 @pytest.fixture
 def big(cluster: EdgeCluster) -> EdgeCluster:
     """A cluster in which every chat is broadcast."""
@@ -282,55 +209,17 @@ def big(cluster: EdgeCluster) -> EdgeCluster:
     return cluster
 
 
-async def test_a_broadcast_reaches_the_local_members(big: EdgeCluster) -> None:
-    here, there = await big.add_edge(), await big.add_edge()
-    big.backend.add_chat(7, 1, 2, 3)
-    big.backend.add_chat(8, 4, 2)
-    alice, dave = await big.synced_clients(1, 4)
-    carol = await big.client(3, there)
-    await big.message.send_texts(7, 2, "a", "b")
-    await big.message.send_texts(8, 2, "c")
-    for device in (alice, carol):
-        await device.until_texts(7, "a", "b")
-    await dave.until_texts(8, "c")
-    assert (alice.texts(8), dave.texts(7)) == ([], [])
-    assert here is not there
-
-
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeCluster, silent: bool) -> None:
     """Broadcasts reach new members with and without events of their joins."""
-    await big.add_edge()
-    big.backend.add_chat(7, 1, 2, 3)
-    alice, carol, dave = await big.synced_clients(1, 3, 4)
-    await big.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
+    alice, carol, dave = await big.chat(1, 2, 3, online=[1, 3, 4])
+    await big.push(2, "a", to=carol)
     big.session.silent = silent
     await big.session.join(7, 4)
     await big.session.leave(7, 3)
     await big.message.send_texts(7, 2, "b")
     await alice.until_texts(7, "a", "b")
     await dave.until_texts(7, "b")
-    assert carol.texts(7) == ["a"]
-
-
-async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:
-    """For a while, replies come from a replica that has not noticed that Carol left."""
-    await big.add_edge()
-    room = big.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await big.synced_clients(1, 3)
-    await big.message.send_texts(7, 2, "a")
-    await carol.until_texts(7, "a")
-    big.session.silent = True
-    await big.session.leave(7, 3)
-    (message,) = big.backend.commit_texts(7, 2, "b")
-    room.version, room.members[3] = 1, (1, 1)  # type: ignore[index]
-    requests = len(big.message.requests_of(SyncChat))
-    await big.message.send_batch(ALL, [Delivery(message, None, 2)])
-    await big.message.until_requested(SyncChat, requests + 1)
-    del room.members[3]  # type: ignore[arg-type]
-    room.version = 2
-    await alice.until_texts(7, "a", "b")
     assert carol.texts(7) == ["a"]
 
 
@@ -350,17 +239,12 @@ async def test_the_membership_of_many_accounts_is_requested_in_batches(
 
 
 async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster) -> None:
-    await big.add_edge()
-    big.backend.add_chat(7, 1, 2, 3)
-    (alice,) = await big.synced_clients(1)
-    await big.message.send_texts(7, 2, "a")
-    await alice.until_texts(7, "a")
+    (alice,) = await big.chat(1, 2, 3, online=[1])
+    await big.push(2, "a", to=alice)
     big.backend.mark_delivered(3, 7, 1, 1)
     requests = len(big.message.requests_of(SyncChat))
     gate = big.message.block(SyncChat)
-    big.message.on_batch = drop_batch
-    await big.message.send_texts(7, 2, "b")
-    big.message.on_batch = pass_batch
+    await big.message.send_texts(7, 2, "b", lost=True)
     await big.message.send_texts(7, 2, "c")
     await big.message.until_requested(SyncChat, requests + 1)
     carol = await big.client(3)
@@ -369,30 +253,11 @@ async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster)
     await carol.until_texts(7, "b", "c")
 
 
-# Unknown presence
-
-
-async def test_all_recipients_are_reached_without_presence(
-    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 1000.0)
-    here, there = await cluster.add_edge(), await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2, 3)
-    alice = await cluster.client(1, here)
-    carol, dave = await cluster.client(3, there), await cluster.client(4, there)
-    await cluster.message.send_texts(7, 2, "a")
-    for device in (alice, carol):
-        await device.until_texts(7, "a")
-    assert dave.messages == []
-
-
 # Slow and failing connections
 
 
 async def test_a_slow_connection_is_closed_and_delays_no_other(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(outgoing_bytes=100_000)
-    cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await cluster.synced_clients(1, 3)
+    alice, carol = await cluster.chat(1, 2, 3, online=[1, 3], outgoing_bytes=100_000)
     alice.socket.deaf = True
     texts = [str(number) * 20_000 for number in range(9)]
     await cluster.message.send_texts(7, 2, *texts)

@@ -8,44 +8,26 @@ import asyncio
 import pytest
 
 from services.edge.canonical.events import ChatJoined, MessageChanged
-from shared.contract.edge import ChangeDelivery, DeliveryBatch
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.edge import ChangeDelivery
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeKind, GetChanges, MessageChange, Sync
 from shared.presence.store import Presence
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.delivery.test_local_chats import BOB, NotifiedRecipient
-from tests.unit.services.edge.edge_client import EdgeClient
-
-
-def drop_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-    return []
-
-
-def pass_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-    return [batch]
-
-
-async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
-    devices = [await cluster.client(account) for account in accounts]
-    for device in devices:
-        await device.until_synced()
-    return devices
 
 
 async def test_every_chat_of_every_account_is_compared(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     cluster.backend.chats_per_page = 2
-    accounts = range(1, 21)
+    accounts = range(1, 11)
     for account in accounts:
         for chat in range(5):
             cluster.backend.add_chat(account * 10 + chat, account, 99)
-    devices = await log_in(cluster, *accounts)
-    cluster.message.on_batch = drop_batch
+    devices = await cluster.synced_clients(*accounts)
     for account in accounts:
         for chat in range(5):
-            await cluster.message.send_texts(account * 10 + chat, 99, "a", "b")
-    cluster.message.on_batch = pass_batch
+            await cluster.message.send_texts(account * 10 + chat, 99, "a", "b", lost=True)
     edge.resync.mark_stale("a test")
     for account, device in zip(accounts, devices, strict=True):
         for chat in range(5):
@@ -55,7 +37,7 @@ async def test_every_chat_of_every_account_is_compared(cluster: EdgeCluster) -> 
 async def test_only_stale_accounts_are_synced(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2, 3)
-    await log_in(cluster, 1, 2, 3)
+    await cluster.synced_clients(1, 2, 3)
     requests = len(cluster.message.requests_of(Sync))
     (account,) = (account for account in edge.accounts.by_account if account == 2)
     edge.resync.mark_stale("a test", [account])
@@ -69,7 +51,7 @@ async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeC
     edge = await cluster.add_edge()
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
-    await log_in(cluster, 1, 2)
+    await cluster.synced_clients(1, 2)
     recipients = [NotifiedRecipient(99), NotifiedRecipient(98)]
     for account, recipient in enumerate(recipients, 1):
         edge.accounts.attach(AccountId(account), recipient, 0.0)
@@ -78,9 +60,7 @@ async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeC
     edge.chats.notify_changed(ChangeDelivery(MessageChange(ChatId(8), 6, 1, ChangeKind.RECALL, BOB, 0), []), None)
     edge.resync.mark_stale("a test")
     await cluster.message.until_requested(GetChanges, 2)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not all(one.events for one in recipients):
-            await asyncio.sleep(0.005)
+    await until(lambda: all(one.events for one in recipients))
     for recipient in recipients:
         changes = [event.shown.change for event in recipient.events if isinstance(event, MessageChanged)]
         assert [(change.chat, change.rev) for change in changes] == [(7, 6)]
@@ -91,7 +71,7 @@ async def test_an_account_that_returns_while_changes_are_requested_stays(cluster
     edge = await cluster.add_edge()
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     cluster.session.silent = True
     await cluster.session.leave(8, 1)
     cluster.session.silent = False
@@ -103,9 +83,7 @@ async def test_an_account_that_returns_while_changes_are_requested_stays(cluster
     await cluster.session.join(8, 1)
     await alice.until_event("ChatJoined", 8)
     gate.set()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while edge.resync.compares(AccountId(1)):
-            await asyncio.sleep(0.005)
+    await until(lambda: not edge.resync.compares(AccountId(1)))
     await cluster.message.send_texts(8, 2, "a")
     await alice.until_texts(8, "a")
     assert alice.events.count(("ChatLeft", 8)) == 1
@@ -116,7 +94,7 @@ async def test_a_chat_without_event_and_batches_is_discovered(cluster: EdgeClust
     """The edge's other members may have received everything."""
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 2, 3)
-    (alice, *rest) = await log_in(cluster, 1, *others)
+    (alice, *rest) = await cluster.synced_clients(1, *others)
     second = await cluster.client(1)
     await second.until_synced()
     recipient = NotifiedRecipient(99)
@@ -124,15 +102,9 @@ async def test_a_chat_without_event_and_batches_is_discovered(cluster: EdgeClust
     await cluster.message.send_texts(7, 3, "before")
     cluster.session.silent = True
     await cluster.session.join(7, 1)
-
-    def not_for_alice(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
-        return [cluster.message.without(batch, 1)]
-
-    cluster.message.on_batch = not_for_alice
-    await cluster.message.send_texts(7, 3, "a", "b")
+    await cluster.message.send_texts(7, 3, "a", "b", without=1)
     for device in rest:
         await device.until_texts(7, "before", "a", "b")
-    cluster.message.on_batch = pass_batch
     edge.resync.mark_stale("a test")
     for device in (alice, second):
         await device.until_texts(7, "a", "b")
@@ -144,30 +116,24 @@ async def test_a_chat_without_event_and_batches_is_discovered(cluster: EdgeClust
 
 
 async def test_a_chat_that_the_account_has_left_is_forgotten(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    edge = cluster.edges[0]
     cluster.session.silent = True
     await cluster.session.leave(7, 1)
     requests = len(cluster.message.requests_of(Sync))
     edge.resync.mark_stale("a test")
     await cluster.message.until_requested(Sync, requests + 1)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while len(edge.chats):
-            await asyncio.sleep(0.005)
+    await until(lambda: not len(edge.chats))
     assert [local.chats for local in edge.accounts.by_account.values()] == [set()]
     await alice.until_event("ChatLeft", 7)
 
 
 async def test_new_messages_during_a_resync_come_once(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
-    await cluster.message.send_texts(7, 2, "a")
-    await alice.until_texts(7, "a")
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    await cluster.push(2, "a", to=alice)
     gate = cluster.message.block(Sync)
     requests = len(cluster.message.requests_of(Sync))
-    edge.resync.mark_stale("a test")
+    cluster.edges[0].resync.mark_stale("a test")
     await cluster.message.until_requested(Sync, requests + 1)
     await cluster.session.create(8, 2, 1)
     await cluster.message.send_texts(8, 2, "new")
@@ -182,33 +148,25 @@ async def test_new_messages_during_a_resync_come_once(cluster: EdgeCluster) -> N
 
 async def test_a_resync_waits_for_an_unreachable_service(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.bus.request_sender.MOST_SECONDS", 0.2)
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
     await cluster.message.stop()
     cluster.backend.commit_texts(7, 2, "a")
-    edge.resync.mark_stale("a test")
+    cluster.edges[0].resync.mark_stale("a test")
     await asyncio.sleep(0.4)
     await cluster.add_message_replica()
     await alice.until_texts(7, "a")
 
 
 async def test_a_reconnect_of_the_bus_syncs_all_accounts(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
     cluster.backend.commit_texts(7, 2, "a")
     cluster.nats.restart()
     await alice.until_texts(7, "a")
 
 
-# Presence
-
-
 async def test_a_lost_lease_registers_and_syncs_all_accounts(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.chat(1, 2, online=[1])
+    edge = cluster.edges[0]
     await edge.lease.beat()
     assert edge.context.metrics.presence_lost._value.get() == 0
     cluster.valkey.flush()
@@ -221,9 +179,8 @@ async def test_a_lost_lease_registers_and_syncs_all_accounts(cluster: EdgeCluste
 
 async def test_a_node_comes_back_after_its_lease_expired(cluster: EdgeCluster) -> None:
     """The node was frozen. Its lease has expired, and its entries in presence were removed."""
-    edge = await cluster.add_edge(lease_seconds=1000.0)
-    cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.chat(1, 2, online=[1], lease_seconds=1000.0)
+    edge = cluster.edges[0]
     await edge.lease.beat()
     await edge.lease.release()
     sweeper = Presence(cluster.valkey.settings("edge"))
@@ -243,8 +200,7 @@ async def test_a_login_without_redis(cluster: EdgeCluster) -> None:
     cluster.valkey.kill()
     alice = await cluster.client(1)
     await alice.until_synced()
-    await cluster.message.send_texts(7, 2, "a")
-    await alice.until_texts(7, "a")
+    await cluster.push(2, "a", to=alice)
     cluster.valkey.start()
     cluster.backend.commit_texts(7, 2, "b")
     await edge.lease.beat()

@@ -1,6 +1,5 @@
 """When an account reads on one connection, in any dialect, its other connections are notified, on two edges."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from services.edge.ephemeral import read_events
 from shared.contract.ephemeral import ReadPlace, ReadsWanted
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.receipts import FindReadIndexes
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.handlers.test_history import PagedMessages
@@ -31,9 +30,7 @@ async def readers(cluster: EdgeCluster) -> EdgeCluster:
     for chat in (CHAT, OTHER):
         cluster.backend.add_chat(chat, ANN, BOB)
         cluster.backend.commit_texts(chat, BOB, "one", "two", "three")
-    pages = PagedMessages(cluster)
-    await pages.bus.start()
-    cluster.stack.push_async_callback(pages.bus.stop)
+    await cluster.run(PagedMessages(cluster).bus)
     return cluster
 
 
@@ -90,15 +87,9 @@ async def test_other_connections_of_the_account_alone_are_notified(readers: Edge
 
 
 async def test_what_only_arrives_is_not_shown_as_read(readers: EdgeCluster) -> None:
-    """In no dialect are messages read only because they have arrived.
-
-    `read` on another connection of the account is shown.
-    """
     ann, other = await connect(readers), await connect(readers)
     await (await readers.client(ANN)).until_synced()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while readers.backend.undelivered(ANN, CHAT):
-            await asyncio.sleep(0.01)
+    await until(lambda: not readers.backend.undelivered(ANN, CHAT))
     assert readers.edges[0]._ephemeral.reads._waiting == {}
     await read(other, OTHER, 1)
     await until_read(ann, OTHER, 1, unread=2)
@@ -106,10 +97,7 @@ async def test_what_only_arrives_is_not_shown_as_read(readers: EdgeCluster) -> N
 
 
 async def test_a_message_of_its_own_reads_what_is_before_it(readers: EdgeCluster) -> None:
-    """A user's own message marks all earlier messages as read, even those that have not arrived at every client.
-
-    The connection that wrote it is not notified.
-    """
+    """This holds even for messages that have not arrived. The connection that wrote is not notified."""
     first, second = await connect(readers), await connect(readers)
     index = (await first.reply(first.send(op="send", chat=CHAT, text="hello", nonce="one")))["index"]
     await readers.edges[0].read_state.flush()
@@ -140,9 +128,7 @@ async def test_the_wish_of_an_edge_that_is_gone_ends(readers: EdgeCluster, monke
     reads = readers.edges[0]._ephemeral.reads
     monkeypatch.setattr(read_events, "_WANTED_SECONDS", 0.1)
     reads.wanted(ReadsWanted(NodeId("gone")))
-    async with asyncio.timeout(WAIT_SECONDS):
-        while reads.is_wanted:
-            await asyncio.sleep(0.02)
+    await until(lambda: not reads.is_wanted)
     reads.committed([ReadPlace(ANN, CHAT, 1, 7)])
     assert reads._waiting == {}
 

@@ -28,9 +28,7 @@ async def readers(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> Edge
         cluster.backend.commit_texts(chat, CEM, "one", "two", "three")
     cluster.backend.add_chat(SMALL, ANN, BOB)
     cluster.backend.commit_texts(SMALL, BOB, "one")
-    pages = PagedMessages(cluster)
-    await pages.bus.start()
-    cluster.stack.push_async_callback(pages.bus.stop)
+    await cluster.run(PagedMessages(cluster).bus)
     return cluster
 
 

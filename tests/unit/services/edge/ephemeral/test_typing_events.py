@@ -110,14 +110,6 @@ async def test_a_blocked_user_is_not_shown_in_a_private_chat(typists: Typists) -
     assert shown(typists.ann) == [[CHAT, BOB, 6000], [PRIVATE, BOB, 0]]
 
 
-async def test_session_is_requested_once_for_each_member_and_chat(typists: Typists) -> None:
-    for on in (True, False):
-        await typists.type(typists.ann, on=on)
-        await typists.until_shown(typists.bob, CHAT, ANN, 6000 if on else 0)
-    (request,) = typists.cluster.session.requests_of(FindBlockedMembers)
-    assert request.members == [(ANN, CHAT)]
-
-
 async def test_nothing_is_shown_while_session_is_away_and_no_reply_waits(typists: Typists) -> None:
     gate = typists.cluster.session.block(FindBlockedMembers)
     assert await typists.type(typists.ann) == "Ack"

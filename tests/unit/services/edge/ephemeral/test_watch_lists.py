@@ -3,11 +3,10 @@
 from services.edge.ephemeral.presence_watch import Watcher, WatchLists
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.ids import AccountId
-from shared.presence.states import ACTIVE, OFFLINE, GivenState
+from shared.presence.states import ACTIVE, GivenState
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
-HIDDEN = GivenState("hidden", 7)
 
 
 def watcher(account: AccountId, *allowed: AccountId) -> Watcher:
@@ -20,28 +19,6 @@ def due(lists: WatchLists) -> list[PresenceChanged]:
     for one, changed in found:
         one.behind.discard(changed.account)
     return [changed for _, changed in found]
-
-
-def test_each_change_is_due_once() -> None:
-    lists = WatchLists()
-    lists.put(1, watcher(ANN, BOB))
-    lists.observe({BOB: ACTIVE, CEM: ACTIVE})
-    assert due(lists) == [PresenceChanged(BOB, "active")]
-    lists.observe({BOB: ACTIVE})
-    assert due(lists) == []
-    lists.observe({BOB: GivenState("away", 5)})
-    assert due(lists) == [PresenceChanged(BOB, "away", 5)]
-
-
-def test_a_change_of_a_hidden_account_is_no_change_to_others() -> None:
-    lists = WatchLists()
-    lists.put(1, watcher(ANN, BOB))
-    lists.put(2, watcher(BOB, BOB))
-    lists.observe({BOB: OFFLINE})
-    due(lists)
-    for state in (HIDDEN, OFFLINE):
-        lists.observe({BOB: state})
-        assert due(lists) == [PresenceChanged(BOB, *state)]
 
 
 def test_another_text_is_a_change_which_a_hidden_account_shows_to_itself_alone() -> None:

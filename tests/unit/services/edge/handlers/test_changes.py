@@ -1,7 +1,5 @@
 """The edge sends edits and recalls to the message service: first to the leader of the chat, then to any replica."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from services.edge.canonical.commands import EditMessage
@@ -51,19 +49,16 @@ class OneLeader:
 
 
 @pytest.fixture
-async def messages(cluster: EdgeCluster) -> AsyncIterator[ChangedMessages]:
+async def messages(cluster: EdgeCluster) -> ChangedMessages:
     service = ChangedMessages(cluster)
-    await service.bus.start()
-    yield service
-    await service.bus.stop()
+    await cluster.run(service.bus)
+    return service
 
 
 @pytest.fixture
 async def client(cluster: EdgeCluster) -> EdgeClient:
-    edge = await cluster.add_edge()
-    device = EdgeClient(edge.endpoint)
-    await device.request(do="login", account=ME)
-    return device
+    await cluster.add_edge()
+    return await cluster.client(ME)
 
 
 def changer(cluster: EdgeCluster, leaders: OneLeader) -> MessageChanger:

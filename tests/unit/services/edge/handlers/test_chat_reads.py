@@ -45,7 +45,7 @@ async def test_only_an_unknown_reply_is_requested(
         return History([], HEAD, unread=LEFT, read=min(HEAD, request.read_to or 0))
 
     service.bus.serve(GetHistory.route, history, queue="message")
-    await service.bus.start()
+    await cluster.run(service.bus)
     await (await cluster.client(ME if is_here else OTHER)).until_synced()
     reads = ChatReads(edge.bus, edge.accounts, edge.chats, edge.read_state, edge._ephemeral.reads)
 
@@ -57,7 +57,6 @@ async def test_only_an_unknown_reply_is_requested(
     await edge.read_state.flush()
     assert noticed == [ReadPlace(ME, CHAT, min(index, HEAD), CONNECTION)]
     assert cluster.backend.unread(ME, CHAT) == unread
-    await service.bus.stop()
 
 
 async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeCluster) -> None:
@@ -71,11 +70,10 @@ async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeC
         return History([], HEAD, unread=(HEAD - read, 0), read=read)
 
     service.bus.serve(GetHistory.route, history, queue="message")
-    await service.bus.start()
+    await cluster.run(service.bus)
     here, there = await cluster.add_edge(), await cluster.add_edge()
     for edge in (here, there):
         await (await cluster.client(ME, edge)).until_synced()
     there.read_state.mark_read(ReadPlace(ME, CHAT, 3, CONNECTION))
     reads = ChatReads(here.bus, here.accounts, here.chats, here.read_state, here._ephemeral.reads)
     assert await reads.mark(MarkChatRead(CHAT, 2, counts=True), ME, CONNECTION) == ChatMarkedRead((1, 0), 3)
-    await service.bus.stop()

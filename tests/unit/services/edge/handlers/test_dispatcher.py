@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from services.edge.canonical.commands import AuthCommand, EdgeCommand, PostMessage, UploadCommand
-from services.edge.canonical.transport import Handshake
 from services.edge.client.client import Client
 from services.edge.client.connection import Connection
 from services.edge.handlers.dispatcher import Dispatcher
@@ -13,9 +12,9 @@ from shared.contract.auth import Login, Register, SendVerification
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import EnsureProfile, GetAccount
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
+from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket, dial, reply_to
 
 
 @pytest.fixture
@@ -111,23 +110,8 @@ async def test_the_link_does_not_log_in_a_closed_connection(cluster: EdgeCluster
     number, which = stranger.client.connection.number, ticket(stranger)
     stranger.socket.leave()
     await cluster.auth.open_link(cluster.edges[0].id, number, which)
-    other = await _other(cluster)
+    assert await EdgeClient(cluster.edges[0].endpoint).request(do="status") == "ServerStatus"
     assert len(cluster.edges[0].accounts) == 0
-    assert await other.request(do="status") == "ServerStatus"
-
-
-async def _other(cluster: EdgeCluster) -> EdgeClient:
-    device = EdgeClient(cluster.edges[0].endpoint)
-    await device.request(do="status")
-    return device
-
-
-async def test_a_connection_without_a_pending_verification(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
-    assert await EdgeClient(edge.endpoint).request(do="verify") == "NoPendingVerification"
-
-
-# Requests
 
 
 async def test_each_command_of_the_edge_has_a_handler(cluster: EdgeCluster) -> None:
@@ -158,10 +142,7 @@ async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_proc
 
 
 async def test_profile_requests_are_coalesced(cluster: EdgeCluster) -> None:
-    """A profile that is missing in the reply is requested separately.
-
-    It does not exist, or the session service has the previous version.
-    """
+    """A profile that is missing in the reply is requested separately."""
     await cluster.add_edge()
     alice, bob = await cluster.client(1), await cluster.client(2)
     cluster.session.shows_profiles, cluster.session.missing_accounts = True, {AccountId(404)}
@@ -199,16 +180,11 @@ async def test_a_disconnect_during_the_login_leaves_nothing_behind(cluster: Edge
     await neighbour.until_requested(kind)
     device.socket.vanish()
     gate.set()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while len(edge.context.tasks):
-            await asyncio.sleep(0.005)
+    await until(lambda: not len(edge.context.tasks))
     assert await edge.read_state.flush()
     assert (len(edge.accounts), len(edge.endpoint.clients)) == (0, 0)
     assert await cluster.nodes_of(1) == []
     assert device.socket.received == []
-
-
-# Dialects without verification
 
 
 REGISTRATIONS = {
@@ -220,21 +196,6 @@ REGISTRATIONS = {
 MAILED = "a mail was sent to your address: open the link in it, then try again"
 
 
-async def reply_to(cluster: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
-    """Returns the first frame after `frame`."""
-    before = len(wire.received)
-    wire.client.frame_received(frame.encode())
-    await wire.until(lambda: len(wire.received) > before)
-    return wire.received[-1]
-
-
-def dial(cluster: EdgeCluster, dialect: str) -> FakeSocket:
-    wire = FakeSocket()
-    hello = Handshake(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
-    wire.client = cluster.edges[0].endpoint.connected(hello, wire)
-    return wire
-
-
 def connection(wire: FakeSocket) -> Connection:
     assert isinstance(wire.client, Client)
     return wire.client.connection
@@ -242,28 +203,24 @@ def connection(wire: FakeSocket) -> Connection:
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
 async def test_dialects_without_verification_get_the_link_mailed_at_once(cluster: EdgeCluster, dialect: str) -> None:
-    """The reply says that a mail was sent.
-
-    When the link is opened, the client is not notified, but its next attempt succeeds.
-    """
+    """An opened link does not notify the client, but its next attempt succeeds."""
     edge = await cluster.add_edge()
     cluster.auth.requires_verification = True
-    wire = dial(cluster, dialect)
-    assert MAILED in (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
+    wire = dial(edge.endpoint, f"/ws/{dialect}")
+    assert MAILED in await reply_to(wire, REGISTRATIONS[dialect])
     (mailed,) = cluster.auth.requests_of(SendVerification)
     assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
     assert connection(wire).pending_verification is None
     await cluster.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
     cluster.auth.requires_verification = False
-    assert MAILED not in (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
+    assert MAILED not in await reply_to(wire, REGISTRATIONS[dialect])
     assert len(wire.received) == 2
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
 async def test_a_mail_that_cannot_be_sent_is_an_error_reply(cluster: EdgeCluster, dialect: str) -> None:
-    await cluster.add_edge()
+    edge = await cluster.add_edge()
     cluster.auth.requires_verification, cluster.auth.accepts_mails = True, False
-    wire = dial(cluster, dialect)
-    answer = (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
-    assert "several mails" in answer
+    wire = dial(edge.endpoint, f"/ws/{dialect}")
+    assert "several mails" in await reply_to(wire, REGISTRATIONS[dialect])
     assert connection(wire).account == NO_ACCOUNT

@@ -1,8 +1,5 @@
 """A client receives one page of the history. The edge needs several replies of the services for it."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
 from services.edge.app import Edge
@@ -16,7 +13,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, SyncChat, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
 from shared.contract.session import ChatViews, ChatWithMembers, ListChatViews
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import FakeService
 from tests.unit.services.edge.json_dialect import JsonDialect
@@ -68,15 +65,14 @@ class PagedChats(FakeService):
 
 
 @pytest.fixture
-async def reader(cluster: EdgeCluster) -> AsyncIterator[PagedMessages]:
+async def reader(cluster: EdgeCluster) -> PagedMessages:
     """A message service in which eight messages of another account are unread."""
     await cluster.add_edge()
     cluster.backend.add_chat(CHAT, ME, OTHER)
     cluster.backend.commit_texts(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
     reader = PagedMessages(cluster)
-    await reader.bus.start()
-    yield reader
-    await reader.bus.stop()
+    await cluster.run(reader.bus)
+    return reader
 
 
 def history(edge: Edge) -> MessageHistory:
@@ -147,9 +143,7 @@ async def test_missed_messages_that_the_client_fetches_are_fetched(
     assert local is not None
     (client,) = local.recipients
     assert isinstance(client, Client)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while CHAT not in local.chats:
-            await asyncio.sleep(0.01)
+    await until(lambda: CHAT in local.chats)
     sequencer = edge.chats.sequencer(CHAT)
     assert sequencer is not None
     assert sequencer.head == 8
@@ -168,12 +162,8 @@ async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
 
 async def test_chats_are_listed_over_several_replies(cluster: EdgeCluster) -> None:
     edge, lister = await cluster.add_edge(), PagedChats(cluster)
-    await lister.bus.start()
+    await cluster.run(lister.bus)
     views = await Forwarder(edge.bus).list_chats(ListChatViews(), ME)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
-    assert [(request.after, request.actor) for request in lister.requests_of(ListChatViews)] == [
-        (0, ME),
-        (3, ME),
-        (6, ME),
-    ]
-    await lister.bus.stop()
+    requests = lister.requests_of(ListChatViews)
+    assert [(request.after, request.actor) for request in requests] == [(0, ME), (3, ME), (6, ME)]

@@ -1,6 +1,5 @@
 """A message is forwarded to several chats by one command."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,17 +18,15 @@ SOURCE, FIRST, SECOND, FOREIGN = map(ChatId, (5, 6, 7, 8))
 
 
 @pytest.fixture
-async def client(cluster: EdgeCluster) -> AsyncIterator[NativeClient]:
+async def client(cluster: EdgeCluster) -> NativeClient:
     """A client of account 1, which is a member of all chats except one."""
     await cluster.add_edge()
     for chat in (SOURCE, FIRST, SECOND):
         cluster.backend.add_chat(chat, 1, 2)
     cluster.backend.add_chat(FOREIGN, 2)
     cluster.backend.commit_texts(SOURCE, 2, "hello")
-    pages = PagedMessages(cluster)
-    await pages.bus.start()
-    yield await connect(cluster)
-    await pages.bus.stop()
+    await cluster.run(PagedMessages(cluster).bus)
+    return await connect(cluster)
 
 
 def forward(client: NativeClient, *into: int, index: int = 1, nonce: str = "n") -> int:

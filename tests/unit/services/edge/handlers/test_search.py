@@ -39,12 +39,10 @@ async def test_an_incomplete_index_is_searched_if_there_is_no_other(cluster: Edg
 
     service.bus.serve(on.SEARCH_INCOMPLETE, nothing, queue="search")
     complete.bus.serve(SearchMessages.route, all_messages, queue="search")
-    await service.bus.start()
+    await cluster.run(service.bus)
     assert (await searches.search(SearchMessages("word"), AccountId(1))).page.indexed_to == 0
-    await complete.bus.start()
+    await cluster.run(complete.bus)
     assert (await searches.search(SearchMessages("word"), AccountId(1))).page.indexed_to == 5
-    await complete.bus.stop()
-    await service.bus.stop()
 
 
 async def test_messages_around_a_hit_have_their_recipient(cluster: EdgeCluster) -> None:
@@ -63,8 +61,7 @@ async def test_messages_around_a_hit_have_their_recipient(cluster: EdgeCluster) 
         return SearchPage([], 0, around=around)
 
     service.bus.serve(SearchMessages.route, found, queue="search")
-    await service.bus.start()
+    await cluster.run(service.bus)
     searches = ClientSearches(edge.bus, edge.chats, True)
     answer = await searches.search(SearchMessages("text", context=1), account)
     assert [(shown.message.index, shown.to) for shown in answer.around] == [(1, account)]
-    await service.bus.stop()

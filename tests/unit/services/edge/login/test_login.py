@@ -6,8 +6,6 @@ import time
 
 import pytest
 
-from services.edge.canonical.transport import Handshake
-from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Login, Register
@@ -16,26 +14,13 @@ from shared.tokens import BadToken, Claims
 from tests.support.proxy import TcpProxy
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import FakeSocket
+from tests.unit.services.edge.edge_client import dial, reply_to
 
 
 @pytest.fixture(autouse=True)
 def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the time short for which a login waits for the number of unread messages. Here, no service counts them."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.05)
-
-
-def dial(endpoint: ConnectionRegistry, path: str) -> FakeSocket:
-    wire = FakeSocket()
-    wire.client = endpoint.connected(Handshake(path, "chat.example", "192.0.2.1", False, (), ""), wire)
-    return wire
-
-
-async def reply_to(wire: FakeSocket, frame: str) -> str:
-    before = len(wire.received)
-    wire.client.frame_received(frame.encode())
-    await wire.until(lambda: len(wire.received) > before)
-    return wire.received[before].decode()
 
 
 @pytest.mark.parametrize(("path", "frame", "enters"), [
@@ -162,13 +147,6 @@ async def test_a_token_of_another_login_of_the_account_replaces_the_connection_s
     await wire.until(lambda: wire.closed_with is not None)
 
 
-async def test_a_pipe_client_logs_in_after_its_registration(cluster: EdgeCluster) -> None:
-    wire = dial((await cluster.add_edge()).endpoint, "/ws/pipe")
-    assert await reply_to(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
-    assert (await reply_to(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
-    assert (await reply_to(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
-
-
 SERVICE_LOGIN = '{{"service_code":1,"content":{{"id":"{}","token":"{}"}}}}'
 SERVICE_TOKEN = ".".join(["eyJ" + "x" * 20] * 2 + ["x" * 40])
 OWN, ANOTHER = "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "7f9619ff-8b86-4d01-b42d-00c04fc964ff"
@@ -185,19 +163,7 @@ async def test_a_login_by_token_needs_the_uuid_of_its_account(
         await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
         results.append([client.connection.account for client in edge.endpoint.clients.values()])
     assert results == [[NO_ACCOUNT], [NO_ACCOUNT, AccountId(1)]]
-
-
-async def test_a_login_by_token_is_no_counted_attempt(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The edge checks tokens without auth, and only auth counts attempts.
-
-    So an address that has reached its limit of wrong passwords can still log in by token.
-    """
-    TokenChecks(monkeypatch)
-    cluster.session.uuids[AccountId(1)] = OWN
-    edge = await cluster.add_edge()
-    await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
-    assert [client.connection.account for client in edge.endpoint.clients.values()] == [AccountId(1)]
-    assert cluster.auth.requests_of(Login) == []
+    assert cluster.auth.requests_of(Login) == [], "only auth counts attempts, so a token is none"
 
 
 async def test_unread_messages_are_counted_for_dialects_that_show_them(

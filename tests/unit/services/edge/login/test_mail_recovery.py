@@ -25,8 +25,7 @@ async def serve(
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
     auth.serve(RequestRecovery.route, request)
     auth.serve(RecoverByTicket.route, recover)
-    await auth.start()
-    cluster.stack.push_async_callback(auth.stop)
+    await cluster.run(auth)
 
 
 async def test_a_mail_and_its_ticket_need_no_login(cluster: EdgeCluster) -> None:

@@ -5,8 +5,6 @@ import asyncio
 import pytest
 
 from shared.contract.auth import DeleteAccount, ListRevocations, Login
-from shared.contract.edge import Kicked
-from shared.contract.ids import AccountId
 from shared.contract.recovery import Recover
 from shared.contract.session import EnsureProfile
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -34,13 +32,6 @@ async def test_one_login_session_is_revoked_alone(cluster: EdgeCluster) -> None:
     await cluster.auth.revoke(1, sid=phone.client.connection.sid)
     await until_closed(phone)
     assert await desktop.request(do="status") == "ServerStatus"
-
-
-async def test_a_revocation_is_listed_when_its_event_is_lost(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    phone = await cluster.client(1)
-    await cluster.auth.revoke(1, notified=False)
-    await until_closed(phone)
 
 
 async def test_while_auth_announces_its_state_revocations_are_requested_only_when_some_are_missing(
@@ -93,10 +84,7 @@ async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster) -
 
 
 async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster) -> None:
-    """The secret was right when it was checked.
-
-    The edge has applied the revocation before it gets the account's number.
-    """
+    """The edge has applied the revocation before it gets the account's number."""
     edge = await cluster.add_edge()
     for kind in (Login, EnsureProfile):
         neighbour = cluster.auth if kind is Login else cluster.session
@@ -181,14 +169,3 @@ async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(cluster
     await stranger.request(do="status")
     assert edge.auth_state.maintenance
     assert stranger.events == []
-
-
-async def test_a_kick_closes_every_connection_of_the_account_and_ends_no_login(cluster: EdgeCluster) -> None:
-    here, there = await cluster.add_edge(), await cluster.add_edge()
-    phone, desktop = await cluster.client(1, here), await cluster.client(1, there)
-    other = await cluster.client(2, here)
-    await cluster.auth.notify(Kicked(AccountId(1)))
-    for device in (phone, desktop):
-        await until_closed(device, "disconnected by the operator")
-    assert await other.request(do="status") == "ServerStatus"
-    assert await (await cluster.client(1, here)).request(do="status") == "ServerStatus"

@@ -23,8 +23,7 @@ async def test_a_token_alone_changes_no_security_question(
 
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
     auth.serve(SetSecurity.route, change)
-    await auth.start()
-    cluster.stack.push_async_callback(auth.stop)
+    await cluster.run(auth)
     by_token = NativeClient(await cluster.add_edge())
     assert "error" not in await by_token.reply(by_token.send(op="token", token=SERVICE_TOKEN))
     wanted = {"op": "set_security", "question_id": 3, "answer": "Rex"}

@@ -1,7 +1,6 @@
 """Edges report logins by token to auth's audit trail: in batches, once a day, and later if auth is unavailable."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +16,8 @@ from shared.contract.routes import Ack
 from shared.tokens import Claims
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.login.test_login import REQUESTS, TokenChecks, dial, reply_to
+from tests.unit.services.edge.edge_client import dial, reply_to
+from tests.unit.services.edge.login.test_login import REQUESTS, TokenChecks
 
 CLAIMS = Claims(AccountId(1), "sid", 0, 2**31, "jti")
 
@@ -38,10 +38,8 @@ class TrailOfAuth:
 
 
 @pytest.fixture
-async def trail(cluster: EdgeCluster) -> AsyncIterator[TrailOfAuth]:
-    trail = TrailOfAuth(cluster)
-    yield trail
-    await trail.bus.stop()
+def trail(cluster: EdgeCluster) -> TrailOfAuth:
+    return TrailOfAuth(cluster)
 
 
 async def test_logins_by_token_are_reported_and_others_are_not(
@@ -55,7 +53,7 @@ async def test_logins_by_token_are_reported_and_others_are_not(
     for _ in range(3):
         await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
     await asyncio.sleep(0.5)  # auth is unavailable
-    await trail.bus.start()
+    await cluster.run(trail.bus)
     assert await trail.batch() == [TokenLogin(AccountId(1), "192.0.2.1", "pipe", "sid", 0)]
     await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
     await asyncio.sleep(0.3)
@@ -67,7 +65,7 @@ async def test_batches_and_what_waits_are_bounded(
 ) -> None:
     monkeypatch.setattr(token_logins, "_PENDING", 1_200)
     edge = await cluster.add_edge()
-    await trail.bus.start()
+    await cluster.run(trail.bus)
     reports = TokenLoginReports(edge.bus)
     wire = dial(edge.endpoint, "/ws/pipe")
     await reply_to(wire, "login|101|right")

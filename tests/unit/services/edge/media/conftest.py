@@ -39,10 +39,7 @@ def media_settings(request: pytest.FixtureRequest, tmp_path: Path) -> MediaSetti
 
 @pytest.fixture
 async def open_media(media_settings: MediaSettings, registry: CollectorRegistry) -> AsyncIterator[OpenMedia]:
-    """A function that opens media services on the same store, like the edges of one installation.
-
-    A file may have at most 10,000,000 bytes.
-    """
+    """A function that opens media services on the same store, like the edges of one installation."""
     services: list[MediaService] = []
     metrics = EdgeMetrics(registry)
 

@@ -254,10 +254,7 @@ async def test_an_account_has_few_unfinished_uploads(edges: UploadEdges) -> None
 
 @pytest.mark.parametrize("limits", [{"account_bytes_per_day": 25}])
 async def test_uploads_that_are_created_at_once_stay_within_the_limits(edges: UploadEdges) -> None:
-    """Several uploads are created at the same time.
-
-    For each account, at most two are within the limits of number and bytes. The others leave no record.
-    """
+    """At most two for each account are within the limits. The others leave no record."""
     creating = [one.create(account, 10, "", "") for account in (ALICE, BOB) for one in (edges.here, edges.there) * 2]
     created = [one for one in await asyncio.gather(*creating, return_exceptions=True)]
     for account in (ALICE, BOB):

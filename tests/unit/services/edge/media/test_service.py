@@ -125,11 +125,6 @@ async def test_a_file_without_a_name_is_named_after_its_type(media_service: Medi
     assert media.name == f"file-{media.id}"
 
 
-async def test_the_type_is_detected_by_content(media_service: MediaService) -> None:
-    media = await store(media_service, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "picture.png")
-    assert media.mime == "application/octet-stream"
-
-
 async def test_a_file_has_a_maximum_size(media_service: MediaService) -> None:
     upload = media_service.start_upload()
     await upload.write(bytes(LIMIT - 1))

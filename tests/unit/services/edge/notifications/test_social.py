@@ -1,13 +1,10 @@
 """Social events reach local accounts whose dialect has them. Stored events are sent at the login."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from services.edge.canonical.transport import Handshake
 from shared.bus.client import pack
 from shared.contract import subjects
 from shared.contract.contacts import (
@@ -25,9 +22,9 @@ from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
 from shared.contract.routes import Ack
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import FakeSocket
+from tests.unit.services.edge.edge_client import FakeSocket, dial, reply_to
 from tests.unit.services.edge.fake_services import FakeService
 
 ANN, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
@@ -64,22 +61,17 @@ class FakePendingEvents(FakeService):
 
 
 @pytest.fixture
-async def pending(cluster: EdgeCluster) -> AsyncIterator[FakePendingEvents]:
+async def pending(cluster: EdgeCluster) -> FakePendingEvents:
     await cluster.add_edge()
     pending = FakePendingEvents(cluster)
-    await pending.bus.start()
-    yield pending
-    await pending.bus.stop()
+    await cluster.run(pending.bus)
+    return pending
 
 
 async def log_in(cluster: EdgeCluster, dialect: str) -> FakeSocket:
     """Returns a connection of Bob that is logged in."""
-    wire = FakeSocket()
-    wire.client = cluster.edges[0].endpoint.connected(
-        Handshake(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire
-    )
-    wire.client.frame_received(LOGINS[dialect].encode())
-    await wire.until(lambda: bool(wire.received))
+    wire = dial(cluster.edges[0].endpoint, f"/ws/{dialect}")
+    await reply_to(wire, LOGINS[dialect])
     return wire
 
 
@@ -122,9 +114,7 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
     without_event = await log_in(cluster, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
-    async with asyncio.timeout(WAIT_SECONDS):
-        while CHAT not in cluster.edges[0].accounts.by_account[BOB].chats:
-            await asyncio.sleep(0.002)
+    await until(lambda: CHAT in cluster.edges[0].accounts.by_account[BOB].chats)
     assert all(b"group_name" not in frame for frame in without_event.received)
     pending.events = [PendingEvent(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
     wire = await log_in(cluster, "ourchat-v1")

@@ -18,10 +18,7 @@ SUMMARY = ProfileSummary("gus", "u1", nick="gus", guest="~gus")
 
 
 class Guests:
-    """Guests of an edge.
-
-    `deleted` are the accounts that auth had to delete. `seen` are the guests that came (True) and left (False).
-    """
+    """Guests of an edge: those that auth had to delete, and those that were seen coming (True) and leaving (False)."""
 
     def __init__(self) -> None:
         self.deleted: list[AccountId] = []

@@ -29,7 +29,7 @@ from shared.settings.limits import LimitsSettings
 from shared.settings.servers import RedisSettings
 from tests.support.proxy import TcpProxy
 from tests.support.servers import ValkeyServer
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, nodes_of, silent_announcer
 
@@ -95,10 +95,7 @@ async def until_replicated(primary: ValkeyServer) -> None:
 async def test_a_replica_that_takes_over_gets_what_it_lacks(
     servers: tuple[ValkeyServer, ValkeyServer], address: TcpProxy
 ) -> None:
-    """The previous primary has acknowledged a join and a leave that the replica has not received.
-
-    Then another account of the same shard joins before the next beat.
-    """
+    """It lacks a join and a leave, and another account of the same shard joins before the next beat."""
     primary, replica = servers
     edge, message = (
         Presence(RedisSettings(url=SecretStr(valkey.url(address.port, name, primary.passwords[name]))))
@@ -182,10 +179,7 @@ class FailingPresence(Presence):
 async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_fails(
     valkey_server: ValkeyServer,
 ) -> None:
-    """The beat does not register an account while a login registers it.
-
-    So presence stays incomplete when the login fails.
-    """
+    """The beat does not register an account while a login registers it."""
     announced: list[int] = []
 
     async def publish(_subject: str, data: bytes) -> None:
@@ -255,9 +249,7 @@ def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Co
 
 async def until_complete(edge: Edge) -> None:
     """Waits until the edge counts no other node as one that has lost Redis."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while edge.accounts.presence_unknown:
-            await asyncio.sleep(0.05)
+    await until(lambda: not edge.accounts.presence_unknown)
 
 
 async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_accounts_alone(
@@ -321,9 +313,7 @@ async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
     for _ in range(20):
         await send_text()
     await cem.until_texts(8, *texts)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not deliveries[idle.id]:
-            await asyncio.sleep(0.01)
+    await until(lambda: deliveries[idle.id])
     assert deliveries[idle.id] <= unknown
     assert deliveries[other.id] == len(texts) == unknown + 20
 

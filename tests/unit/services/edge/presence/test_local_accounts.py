@@ -346,10 +346,7 @@ async def test_a_comparison_registers_what_presence_lacks_and_removes_the_rest(
 
 
 async def test_a_difference_of_equal_size_is_found(presence: GatedPresence, local_accounts: LocalAccounts) -> None:
-    """The accounts 1, 17, 33 and 49 are in the same shard, and 1 + 49 = 17 + 33.
-
-    So the sums of the two sets are equal.
-    """
+    """The accounts 1, 17, 33 and 49 are in the same shard, and the sums 1 + 49 and 17 + 33 are equal."""
     for account in (AccountId(1), AccountId(49)):
         await local_accounts.register(account)
         local_accounts.attach(account, NullRecipient(), 0.0)

@@ -34,9 +34,7 @@ async def nickname_sent_by(cluster: EdgeCluster, ann: EdgeClient) -> str | None:
 async def ann(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> EdgeClient:
     """Ann, who is logged in. Her profile summary has been refreshed since."""
     monkeypatch.setattr(_REFRESH, 0.02)
-    await cluster.add_edge()
-    cluster.backend.add_chat(CHAT, ANN)
-    ann = await cluster.client(ANN)
+    (ann,) = await cluster.chat(ANN)
     await until(lambda: len(cluster.session.requests_of(GetProfileSummaries)) >= 2)
     await until(lambda: not cluster.edges[0].accounts.stale_profiles)
     return ann

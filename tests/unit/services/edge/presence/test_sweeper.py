@@ -21,10 +21,7 @@ ACCOUNTS = [AccountId(number) for number in range(1, 20_001)]
 
 
 class SweepingPresence(Presence):
-    """A presence that counts the pages that it reads.
-
-    It stops before page `stops_at`, as if the process were killed.
-    """
+    """A presence that counts the pages that it reads. It stops before page `stops_at`, as if it were killed."""
 
     def __init__(self, server: ValkeyServer, stops_at: int | None = None) -> None:
         super().__init__(server.settings("edge"))

@@ -35,9 +35,7 @@ async def operator(cluster: EdgeCluster) -> AdminClient:
     trail = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
     RecordingTrail(trail)
     bus = Bus(cluster.nats.settings(USER), USER, CollectorRegistry())
-    for one in (trail, bus):
-        await one.start()
-        cluster.stack.push_async_callback(one.stop)
+    await cluster.run(trail, bus)
     return AdminClient(bus)
 
 
@@ -107,11 +105,6 @@ async def test_one_recording_at_a_time_and_pages(cluster: EdgeCluster) -> None:
     assert rejected.value.failure.code is ErrorCode.NOT_FOUND
     await admin.request_all(StopRecording.route, StopRecording("r1"))
     assert len(await admin.request_all(StartRecording.route, wanted("r2", dialect="lines"))) == 1
-
-
-async def test_an_edge_without_a_recording_taps_nobody(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    assert (await cluster.client(1)).client.tap is None
 
 
 def test_masks_keep_the_form_of_their_secrets() -> None:

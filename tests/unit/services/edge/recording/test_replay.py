@@ -9,30 +9,19 @@ from local.credentials import write_private
 from services.cli.admin import record
 from services.cli.record_file import Record, read
 from services.cli.replay import Player
-from services.edge.gateway import Gateway
 from shared.contract.records import StartRecording
-from shared.settings.edge import EdgeSettings
-from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.recording.test_recorder import operator, wanted
-from tests.unit.services.edge.test_another_dialect import WebSocketClient, no_http
+from tests.unit.services.edge.test_another_dialect import WebSocketClient
 
 LOGIN = {"code": 6, "login_type": 1, "account": "0000000001", "password": "right"}
 
 
-async def serve(cluster: EdgeCluster) -> str:
-    """Starts an edge, and returns its address."""
-    edge = await cluster.add_edge()
-    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), edge.endpoint, no_http, edge.sockets)
-    await gateway.start()
-    cluster.stack.push_async_callback(gateway.close)
-    return f"ws://127.0.0.1:{gateway.port}"
-
-
-async def recorded(cluster: EdgeCluster, address: str, path: Path) -> Record:
+async def recorded(cluster: EdgeCluster, path: Path) -> Record:
+    gateway = await cluster.open_gateway()
     admin = await operator(cluster)
     await admin.request_all(StartRecording.route, wanted(account=1))
-    async with connect(f"{address}/ws/ourchat-v2", proxy=None) as socket:
+    async with connect(f"ws://127.0.0.1:{gateway.port}/ws/ourchat-v2", proxy=None) as socket:
         client = WebSocketClient(socket)
         for frame in ({"code": 12}, LOGIN, {"code": 12}, {"code": 999}):
             await client.send(json.dumps(frame))
@@ -44,8 +33,7 @@ async def recorded(cluster: EdgeCluster, address: str, path: Path) -> Record:
 
 
 async def test_a_record_of_an_edge_is_decoded_and_answered_as_there(cluster: EdgeCluster, tmp_path: Path) -> None:
-    address = await serve(cluster)
-    record = await recorded(cluster, address, tmp_path / "a.record")
+    record = await recorded(cluster, tmp_path / "a.record")
     assert record.dialects == ["ourchat-v2"]
 
     player = Player()

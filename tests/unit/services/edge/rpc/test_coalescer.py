@@ -13,10 +13,7 @@ from shared.contract.errors import ErrorCode, RequestError
 
 
 class FakeLookup:
-    """A fake lookup.
-
-    The value of a number is ten times the number. A reply has `values_per_reply` values, and waits for the gate.
-    """
+    """A fake lookup of ten times a number. A reply has `values_per_reply` values, and waits for the gate."""
 
     def __init__(self) -> None:
         self.requests: list[list[int]] = []
