@@ -1,7 +1,7 @@
 """Edges without a gateway, on a real NATS and a real Valkey. The services auth, session and message are fakes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,14 +92,18 @@ class EdgeCluster:
             await client.until_synced()
         return clients
 
+    async def enter(self, *accounts: int, **settings: Any) -> list[EdgeClient]:
+        """Starts an edge with these settings, and returns synced clients of these accounts."""
+        await self.add_edge(**settings)
+        return await self.synced_clients(*accounts)
+
     async def chat(self, *members: int, online: Sequence[int] = (), **settings: Any) -> list[EdgeClient]:
         """Starts an edge with these settings, and makes chat 7.
 
         Returns synced clients of its members, or of the accounts that are `online`.
         """
-        await self.add_edge(**settings)
         self.backend.add_chat(7, *members)
-        return await self.synced_clients(*(online or members))
+        return await self.enter(*(online or members), **settings)
 
     async def push(self, sender: int, *texts: str, to: EdgeClient) -> None:
         """Sends texts to chat 7, and waits until they are the last ones that this client has received there."""
@@ -119,9 +123,9 @@ class EdgeCluster:
             await presence.close()
         return list(nodes.get(AccountId(account), ()))
 
-    async def add_message_replica(self, **knobs: Any) -> FakeMessageService:
+    async def add_message_replica(self) -> FakeMessageService:
         """Starts another replica of the message service."""
-        replica = FakeMessageService(self.nats, self.valkey, self.backend, **knobs)
+        replica = FakeMessageService(self.nats, self.valkey, self.backend)
         await replica.start()
         self.stack.push_async_callback(replica.stop)
         return replica
@@ -155,15 +159,16 @@ async def cluster(
     auth, session = FakeAuthService(bus_server), FakeSessionService(bus_server, backend)
     message = FakeMessageService(bus_server, valkey_server, backend)
     async with AsyncExitStack() as stack:
-        for start, stop in _start_and_stop(auth, session, message):
-            await start()
-            stack.push_async_callback(stop)
-        yield EdgeCluster(bus_server, valkey_server, backend, auth, session, message, stack, tmp_path / "media")
+        cluster = EdgeCluster(bus_server, valkey_server, backend, auth, session, message, stack, tmp_path / "media")
+        await cluster.run(auth.bus, session.bus)
+        await message.start()
+        stack.push_async_callback(message.stop)
+        yield cluster
         for service in (auth, session, message):
             service.unblock_all()
 
 
-def _start_and_stop(
-    auth: FakeAuthService, session: FakeSessionService, message: FakeMessageService
-) -> list[tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]]:
-    return [(auth.bus.start, auth.bus.stop), (session.bus.start, session.bus.stop), (message.start, message.stop)]
+@pytest.fixture
+async def edge(cluster: EdgeCluster) -> Edge:
+    """The first edge of the cluster."""
+    return await cluster.add_edge()

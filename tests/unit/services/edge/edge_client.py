@@ -39,7 +39,6 @@ class FakeSocket(Socket):
         self.ended = False
         self.deaf = False
         self.mute = False
-        self.is_flood = False
         self._undelivered: list[bytes] = []
         self._changed = asyncio.Event()
 
@@ -58,8 +57,7 @@ class FakeSocket(Socket):
     def flush(self) -> None:
         self.flushed = len(self.received)
 
-    def count_as_flood(self) -> None:
-        self.is_flood = True
+    def count_as_flood(self) -> None: ...
 
     def ping(self) -> None:
         self.pings += 1

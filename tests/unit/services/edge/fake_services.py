@@ -107,6 +107,7 @@ class FakeService:
 
     def __init__(self, name: str, server: NatsServer) -> None:
         self.bus = Bus(server.settings(name), name, CollectorRegistry())
+        self._name = name
         self.requests: list[Any] = []
         self.gates: dict[type[Any], asyncio.Event] = {}
         self._changed = asyncio.Event()
@@ -116,6 +117,15 @@ class FakeService:
         self._changed.set()
         if gate := self.gates.get(type(request)):
             await gate.wait()
+
+    def serve(self, route: Any, reply: Callable[[Any], Any]) -> None:
+        """Records requests of this route. The reply to each is made afterwards."""
+
+        async def handle(request: Any) -> Any:
+            await self.record(request)
+            return reply(request)
+
+        self.bus.serve(route, handle, queue=self._name)
 
     def block(self, kind: type[Any]) -> asyncio.Event:
         """Makes requests of this type wait until the event is set."""
@@ -257,33 +267,22 @@ class FakeSessionService(FakeService):
         """Whether announcement chats can be opened."""
         self.shows_profiles = False
         """Whether the service replies to a request for several profiles, as newer versions do."""
-        self.bus.serve(EnsureProfile.route, self._acknowledge, queue="session")
+        for route in (EnsureProfile.route, SetBlocked.route, MuteChat.route, ReportMessage.route):
+            self.serve(route, lambda _: Ack())
+        self.serve(PlaceChat.route, lambda request: MemberSettings(pinned=request.pinned is True, archived=True))
+        self.serve(SetOwnSettings.route, lambda _: OwnSettings(7, level="none"))
+        self.serve(
+            FindWatchable.route,
+            lambda request: WatchableAccounts([one for one in request.accounts if one not in self.unwatchable]),
+        )
         self.bus.serve(GetAccount.route, self._account, queue="session")
         self.bus.serve(CreateChat.route, self._create, queue="session")
         self.bus.serve(GetChat.route, self._chat, queue="session")
         self.bus.serve(GetProfileSummaries.route, self._profile_summaries, queue="session")
         self.bus.serve(GetChats.route, self._chats, queue="session")
         self.bus.serve(OpenAnnouncements.route, self._open_announcements, queue="session")
-        self.bus.serve(SetBlocked.route, self._acknowledge, queue="session")
-        self.bus.serve(MuteChat.route, self._acknowledge, queue="session")
-        self.bus.serve(PlaceChat.route, self._place, queue="session")
-        self.bus.serve(SetOwnSettings.route, self._set_settings, queue="session")
-        self.bus.serve(ReportMessage.route, self._acknowledge, queue="session")
-        self.bus.serve(FindWatchable.route, self._find_watchable, queue="session")
         self.bus.serve(FindBlockedMembers.route, self._find_blocked, queue="session")
         self.bus.serve(FindReceiptChats.route, self._find_receipt_chats, queue="session")
-
-    async def _acknowledge(self, request: object) -> Ack:
-        await self.record(request)
-        return Ack()
-
-    async def _place(self, request: PlaceChat) -> MemberSettings:
-        await self.record(request)
-        return MemberSettings(pinned=request.pinned is True, archived=True)
-
-    async def _set_settings(self, request: SetOwnSettings) -> OwnSettings:
-        await self.record(request)
-        return OwnSettings(7, level="none")
 
     async def _account(self, request: GetAccount) -> AccountView:
         await self.record(request)
@@ -299,10 +298,6 @@ class FakeSessionService(FakeService):
     async def _find_blocked(self, request: FindBlockedMembers) -> BlockedMembers:
         await self.record(request)
         return BlockedMembers([one for one in request.members if one in self.blocked_members])
-
-    async def _find_watchable(self, request: FindWatchable) -> WatchableAccounts:
-        await self.record(request)
-        return WatchableAccounts([one for one in request.accounts if one not in self.unwatchable])
 
     async def _profile_summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}
@@ -383,9 +378,7 @@ class FakeMessageService(FakeService):
     whether a request gets a reply. The next drafts are rejected with `failures` instead of being committed.
     """
 
-    def __init__(
-        self, server: NatsServer, valkey: ValkeyServer, backend: FakeBackend, *, beat_seconds: float = 0.5
-    ) -> None:
+    def __init__(self, server: NatsServer, valkey: ValkeyServer, backend: FakeBackend) -> None:
         super().__init__("message", server)
         self.replica = secrets.token_hex(4)
         self.backend = backend
@@ -401,7 +394,6 @@ class FakeMessageService(FakeService):
         """The number of PostMessages requests, including those that are blocked."""
         self.batches = 0
         self.replies = 0
-        self._beat_seconds = beat_seconds
         self.presence = Presence(valkey.settings("message"))
         self.bus.subscribe(subjects.PRESENCE_INCOMPLETE, self.presence.receive_incomplete)
         self._counters: dict[NodeId, int] = {}
@@ -517,7 +509,7 @@ class FakeMessageService(FakeService):
         while True:
             if self.beats:
                 await self.beat()
-            await asyncio.sleep(self._beat_seconds)
+            await asyncio.sleep(0.5)
 
     async def beat(self) -> None:
         """Sends a heartbeat, and the empty batches that follow the last batch to each node."""

@@ -32,7 +32,6 @@ from services.edge.canonical.events import (
     ChatLeft,
     Event,
     MaintenanceChanged,
-    MessageChanged,
     RoleChanged,
     VerificationEnded,
 )
@@ -57,14 +56,7 @@ from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
 from shared.contract.ephemeral import (
-    ChatMuted,
-    ChatPlaced,
-    ChatRead,
-    ChatSettingsChanged,
-    DraftChanged,
-    OwnSettingsChanged,
     PresenceChanged,
-    ReceiptsShown,
     Typing,
 )
 from shared.contract.errors import ErrorCode, Failure
@@ -255,22 +247,6 @@ class JsonDialect(Dialect):
                 value: object = chat
             case RoleChanged(_, account, role, _):
                 value = [account, int(role)]
-            case MessageChanged(shown):
-                value = [shown.change.index, shown.change.kind.value]
-            case ChatRead(chat, index, unread, _):
-                value = [chat, index, unread]
-            case ChatSettingsChanged(chat, topic=topic):
-                value = [chat, topic]
-            case ChatMuted(chat, _, until, mentions_only):
-                value = [chat, until, mentions_only]
-            case ChatPlaced(chat, _, pinned, archived):
-                value = [chat, pinned, archived]
-            case DraftChanged(chat, _, draft):
-                value = [chat, draft.rev, draft.text]
-            case OwnSettingsChanged(_, changed):
-                value = changed.rev
-            case ReceiptsShown(chat, upto):
-                value = [chat, upto]
             case PresenceChanged():
                 value = _presence(event)
             case Typing(chat, account, ttl_ms):
@@ -279,6 +255,8 @@ class JsonDialect(Dialect):
                 value = on
             case VerificationEnded(outcome):
                 value = outcome
+            case _:
+                value = None
         push = Push((frame(event=type(event).__name__, value=value),))
         if self._watches and isinstance(event, ChatJoined):
             push = msgspec.structs.replace(push, requests=(Request(GetChat(event.chat), "watched"),))

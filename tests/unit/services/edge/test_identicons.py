@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from services.edge.identicons import Kind, avatar_hash, avatar_path, avatar_png
+from services.edge.identicons import Kind, avatar_hash, avatar_png
 
 SIDE = 96
 
@@ -60,8 +60,3 @@ def test_avatars_differ() -> None:
 def test_an_avatar_never_changes(kind: Kind, number: int, digest: str) -> None:
     """Clients store the hash of an avatar, which must be the same on any edge and in any version."""
     assert avatar_hash(kind, number) == digest == hashlib.sha256(avatar_png(kind, number)).hexdigest()
-
-
-def test_the_path_of_an_avatar() -> None:
-    assert avatar_path("account", 12) == "/avatar/account/12.png"
-    assert avatar_path("chat", 7) == "/avatar/chat/7.png"

@@ -2,17 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from local.ports import free_port
-from services.edge.app import serve
+from services.edge.gateway import Gateway
 from shared.contract.errors import ErrorCode, Failure
-from shared.settings import Settings
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.http.http_client import fetch
@@ -46,55 +43,26 @@ class PictureClient:
         return [await self.receive() for _ in range(announced["data"]["packages_num"])]
 
 
-class PictureEdge:
-    def __init__(self, port: int, stack: AsyncExitStack) -> None:
-        self._port = port
-        self._stack = stack
-
-    async def client(self, dialect: str, account: int) -> PictureClient:
-        socket = await self._connect(f"ws://127.0.0.1:{self._port}/ws/ourchat-{dialect}")
-        login = {"v0": {"data": {"ocId": account, "password": "right"}}}
-        v2 = {"login_type": 1, "account": str(account), "password": "right"}
-        await socket.send(json.dumps({"code": 6, **login.get(dialect, v2)}))
-        client = PictureClient(socket, account)
-        assert (await client.receive())["code"] == 7
-        return client
-
-    async def fetch(self, url: str) -> bytes:
-        origin = f"http://127.0.0.1:{self._port}"
-        assert url.startswith(origin)
-        return (await fetch(self._port, "GET", url.removeprefix(origin))).body
-
-    async def _connect(self, address: str) -> ClientConnection:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while True:
-                try:
-                    return await self._stack.enter_async_context(connect(address, max_size=None, close_timeout=1))
-                except OSError:
-                    await asyncio.sleep(0.02)
-
-
 @pytest.fixture
-async def edge(cluster: EdgeCluster) -> AsyncIterator[PictureEdge]:
-    """A running edge, and a chat of the accounts 1, 2 and 3."""
+async def gateway(cluster: EdgeCluster) -> Gateway:
+    """The gateway of an edge with a chat of the accounts 1, 2 and 3."""
     cluster.backend.add_chat(CHAT, 1, 2, 3)
-    port, stopping = free_port(), asyncio.Event()
-    settings = Settings(
-        nats=cluster.nats.settings("edge"),
-        redis=cluster.valkey.settings("edge"),
-        media={"directory": cluster.media_directory},
-        edge={"port": port, "drain_seconds": 0.1},
-        limits={"rates": False},
-    )
-    running = asyncio.create_task(serve(settings, stopping))
-    async with AsyncExitStack() as stack:
-        yield PictureEdge(port, stack)
-    stopping.set()
-    await running
+    return await cluster.open_gateway()
 
 
-async def test_every_client_receives_a_picture_in_its_own_protocol(cluster: EdgeCluster, edge: PictureEdge) -> None:
-    ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v2", 3)
+async def log_in(cluster: EdgeCluster, gateway: Gateway, dialect: str, account: int) -> PictureClient:
+    address = f"ws://127.0.0.1:{gateway.port}/ws/ourchat-{dialect}"
+    socket = await cluster.stack.enter_async_context(connect(address, close_timeout=1))
+    login = {"v0": {"data": {"ocId": account, "password": "right"}}}
+    v2 = {"login_type": 1, "account": str(account), "password": "right"}
+    await socket.send(json.dumps({"code": 6, **login.get(dialect, v2)}))
+    client = PictureClient(socket, account)
+    assert (await client.receive())["code"] == 7
+    return client
+
+
+async def test_every_client_receives_a_picture_in_its_own_protocol(cluster: EdgeCluster, gateway: Gateway) -> None:
+    ann, bob, cem = [await log_in(cluster, gateway, *one) for one in (("v0", 1), ("v0", 2), ("v2", 3))]
     parts = [PICTURE[:250_000], PICTURE[250_000:500_000], PICTURE[500_000:]]
     await ann.upload(parts)
     for client in (ann, bob):
@@ -104,7 +72,8 @@ async def test_every_client_receives_a_picture_in_its_own_protocol(cluster: Edge
     (segment,) = (await cem.receive())["msg"]
     assert (segment["type"], segment["size"]) == (2, len(PICTURE))
     assert segment["name"].endswith(".png")
-    assert await edge.fetch(segment["url"]) == PICTURE
+    path = urlsplit(segment["url"]).path
+    assert (await fetch(gateway.port, "GET", path)).body == PICTURE
     message = {"code": 0, "sender": {"session_id": CHAT}, "msg": [{"type": 3, "url": segment["url"], "name": "it.png"}]}
     await cem.socket.send(json.dumps(message))
     assert (await cem.receive())["msg"][0]["hash"] == segment["hash"]
@@ -113,8 +82,8 @@ async def test_every_client_receives_a_picture_in_its_own_protocol(cluster: Edge
     await until(lambda: not any((cluster.media_directory / "spool").iterdir()))
 
 
-async def test_a_rejected_picture_leaves_no_file(cluster: EdgeCluster, edge: PictureEdge) -> None:
-    ann = await edge.client("v0", 1)
+async def test_a_rejected_picture_leaves_no_file(cluster: EdgeCluster, gateway: Gateway) -> None:
+    ann = await log_in(cluster, gateway, "v0", 1)
     cluster.message.failures.append(Failure(ErrorCode.FORBIDDEN, "no"))
     await ann.upload([PICTURE])
     assert (await ann.receive())["code"] == ERROR

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -23,23 +24,9 @@ class V0TcpClient(RawPeer):
         return frame
 
     async def login(self, account: int) -> "V0TcpClient":
-        self.send_json(login_frame(account))
+        self.send_json({"code": 6, "data": {"ocId": str(account), "password": "right"}})
         assert await self.receive() == {"code": 7, "data": {"state": 0, "token": ANY}}
         return self
-
-
-class _Any:
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-ANY = _Any()
-
-
-def login_frame(account: int) -> dict[str, Any]:
-    return {"code": 6, "data": {"ocId": str(account), "password": "right"}}
 
 
 def text(account: int, chat: int, message: str) -> dict[str, Any]:

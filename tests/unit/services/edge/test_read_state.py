@@ -1,12 +1,12 @@
 """Only messages that have arrived are marked. An account leaves presence only after its read state is committed."""
 
 import asyncio
-from functools import partial
 from typing import Any, NoReturn
 
 import pytest
 from redis.exceptions import RedisError
 
+from services.edge.app import Edge
 from services.edge.confirmations import confirmation
 from services.message.domain import Cursor
 from shared.bus.failures import Unavailable
@@ -30,16 +30,6 @@ async def alice(cluster: EdgeCluster) -> EdgeClient:
     return alice
 
 
-async def test_a_pong_confirms_messages_pushed_before_the_ping(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    alice.socket.mute = True
-    await cluster.push(2, "a", "b", to=alice)
-    alice.client.confirmation.ping(0.0)
-    await cluster.push(2, "c", to=alice)
-    alice.socket.pong()
-    await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.undelivered(1, 7) == [3]
-
-
 async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeCluster) -> None:
     (alice,) = await cluster.chat(1, 2, online=[1], confirm_interval_seconds=0.2)
     await cluster.push(2, "a", to=alice)
@@ -60,13 +50,9 @@ async def test_a_tick_pings_no_more_connections_for_their_pushes_than_are_due_on
         client.client.confirmation.last_ping = 0.0
     await cluster.message.send_texts(7, 1, "a")
     for client in clients:
-        await client.socket.until(partial(is_pinged, client))
+        await client.socket.until(lambda client=client: client.socket.pings > 0)  # type: ignore[misc]
     pinged = sorted(client.client.confirmation.last_ping for client in clients)
     assert pinged[4] - pinged[3] > 0.4
-
-
-def is_pinged(client: EdgeClient) -> bool:
-    return client.socket.pings > 0
 
 
 @pytest.mark.parametrize(
@@ -454,9 +440,8 @@ async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_tw
     assert again.texts(7) == []
 
 
-async def test_a_flush_ends_after_the_operation(cluster: EdgeCluster) -> None:
+async def test_a_flush_ends_after_the_operation(edge: Edge) -> None:
     """The time limit of the flush does not apply to the work that must be committed before."""
-    edge = await cluster.add_edge()
     async with asyncio.timeout(WAIT_SECONDS):
         with operation(0.0):
             await edge.read_state.flush_account(AccountId(1), [NodeId("gone")])

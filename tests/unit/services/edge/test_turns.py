@@ -59,8 +59,7 @@ def shown(client: EdgeClient) -> list[object]:
 
 
 async def test_what_is_deferred_is_written_before_all_that_follows(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    (user,) = await cluster.synced_clients(1)
+    (user,) = await cluster.enter(1)
     client = user.client
     client.deliver([encoded(0)])  # it follows the missed messages, of which there are none
     before = len(user.seen)
@@ -102,16 +101,14 @@ async def test_the_first_message_after_the_missed_ones_is_deferred(cluster: Edge
 
 
 async def test_the_output_of_a_turn_does_not_wait_for_the_end_of_the_iteration(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    (user,) = await cluster.synced_clients(1)
+    (user,) = await cluster.enter(1)
     user.client.deliver_later([encoded(9)])
     await user.until_texts(7, "text 9")
     assert user.socket.flushed == len(user.socket.received)
 
 
 async def test_not_too_much_is_deferred(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    (user,) = await cluster.synced_clients(1)
+    (user,) = await cluster.enter(1)
     user.client.deliver([encoded(0)])
     before = len(user.seen)
     for index in range(1, 40):

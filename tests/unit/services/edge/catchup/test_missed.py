@@ -126,17 +126,6 @@ async def test_more_live_messages_than_the_change_over_keeps(
     await alice.until_texts(7, *numbers(9))
 
 
-async def test_a_message_of_another_device_right_after_the_login_is_shown(cluster: EdgeCluster) -> None:
-    here, there = await cluster.add_edge(), await cluster.add_edge()
-    cluster.backend.add_chat(7, 1, 2)
-    phone = await cluster.client(1, there)
-    for number in range(20):
-        desktop = await cluster.client(1, here)
-        await phone.post(7, str(number))
-        await desktop.until_texts(7, str(number))
-        desktop.socket.leave()
-
-
 @pytest.mark.parametrize("chat", [7, 9])
 async def test_messages_posted_or_read_by_another_device_during_the_sync_are_shown(
     cluster: EdgeCluster, chat: int
@@ -410,8 +399,7 @@ async def test_a_chat_that_the_account_has_left_is_not_read(cluster: EdgeCluster
     assert alice.texts(7) == []
 
 
-async def test_an_up_to_date_connection_has_missed_nothing(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_an_up_to_date_connection_has_missed_nothing(cluster: EdgeCluster, edge: Edge) -> None:
     for chat in range(1, 6):
         cluster.backend.add_chat(chat, 1, 2)
         cluster.backend.commit_texts(chat, 2, "old")
@@ -455,15 +443,8 @@ async def test_a_dead_node_delays_no_login(cluster: EdgeCluster) -> None:
     assert asyncio.get_running_loop().time() - started < 0.9
 
 
-async def _gone(edge: Edge) -> bool:
-    """Waits until the connection is gone, because cancelled tasks take a moment to end."""
-    await until(lambda: not len(edge.accounts) and not len(edge.chats))
-    return await edge.read_state.flush()
-
-
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_a_disconnect_during_the_sync_leaves_nothing_behind(cluster: EdgeCluster, kind: type) -> None:
-    edge = await cluster.add_edge()
+async def test_a_disconnect_during_the_sync_leaves_nothing_behind(cluster: EdgeCluster, edge: Edge, kind: type) -> None:
     cluster.backend.messages_per_page = 2
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.commit_texts(7, 2, *numbers(5))
@@ -473,7 +454,8 @@ async def test_a_disconnect_during_the_sync_leaves_nothing_behind(cluster: EdgeC
     await cluster.message.until_requested(kind)
     alice.socket.vanish()
     gate.set()
-    assert await _gone(edge)
+    await until(lambda: not len(edge.accounts) and not len(edge.chats))
+    assert await edge.read_state.flush()
     bob = await cluster.client(1)
     await bob.until_texts(7, *numbers(5))
 
@@ -496,8 +478,7 @@ async def test_missed_messages_are_read_at_the_pace_of_a_slow_client(cluster: Ed
     await alice.socket.until(lambda: len(alice.texts(7)) == 20)
 
 
-async def test_a_connection_may_log_in_as_another_account(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_connection_may_log_in_as_another_account(cluster: EdgeCluster, edge: Edge) -> None:
     for chat, account in ((7, 1), (8, 2)):
         cluster.backend.add_chat(chat, account, 3)
     device = await cluster.client(1)

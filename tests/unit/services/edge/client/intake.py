@@ -1,16 +1,14 @@
 """The connection of one client together with its inbox, for tests of the inbox."""
 
-from collections.abc import Sequence
 from itertools import count
 
 from services.edge.canonical.frames import Frame
 from services.edge.client.connection import Connection
-from services.edge.client.inbox import ClientInbox, PostBatch, RejectedFrame, Work
+from services.edge.client.inbox import ClientInbox, PostBatch, Work
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.registry import DIALECTS
 from services.edge.rate_limit import AccountRequests
 from shared.contract.auth import Authenticated
-from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
@@ -37,18 +35,8 @@ class Intake:
     def receive(self, frame: Frame, now: float = NOW) -> None:
         self.queue.receive(frame, now)
 
-    def requeue(self, request: Request) -> None:
-        self.queue.requeue(request)
-
     def next_work(self, now: float = NOW, **patience: float) -> Work | None:
         return self.queue.next_work(now, **patience) if self.queue.frames or self.queue.decoded else None
-
-    def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
-        return self.queue.reject_all(failure)
-
-    @property
-    def waited(self) -> float:
-        return self.queue.waited
 
     def drain(self, now: float = NOW) -> list[Work]:
         done = []

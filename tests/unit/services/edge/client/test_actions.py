@@ -4,6 +4,7 @@ that an event causes.
 
 import json
 
+from services.edge.app import Edge
 from services.edge.canonical.events import ChatJoined
 from shared.contract.ids import ChatId
 from tests.unit.services.edge.client.test_named_messages import connect
@@ -11,22 +12,11 @@ from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
 
-async def test_a_local_reply_needs_no_login_and_no_service(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_local_reply_needs_no_login_and_no_service(edge: Edge) -> None:
     device = EdgeClient(edge.endpoint)
     ping = device.send(do="ping")
     assert device.replies == {}, "replies are written in the batch of an iteration"
     assert await device.reply_to(ping) == "pong"
-
-
-async def test_a_local_reply_keeps_the_order_of_replies(cluster: EdgeCluster) -> None:
-    (device,) = await cluster.chat(1, 2, online=[1])
-    first = device.send(do="post", chat=7, text="one")
-    device.send(do="ping")
-    device.send(do="account", account=1)
-    last = device.send(do="ping")
-    await device.reply_to(last)
-    assert device.replied_refs[-4:] == list(range(first, last + 1))
 
 
 async def test_requests_of_one_frame_are_answered_in_order(cluster: EdgeCluster) -> None:

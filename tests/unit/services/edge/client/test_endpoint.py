@@ -111,11 +111,10 @@ async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_
 
 
 async def test_a_client_with_too_much_queued_is_drained_without_reading_more(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(incoming_frames=10)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.enter(1, incoming_frames=10)
     gate = cluster.session.block(GetAccount)
     sent = [alice.send(do="account", account=2) for _ in range(12)]
-    draining = asyncio.create_task(edge.drain())
+    draining = asyncio.create_task(cluster.edges[0].drain())
     await asyncio.sleep(0)
     gate.set()
     await draining

@@ -14,15 +14,6 @@ from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, context
 from tests.unit.services.edge.json_dialect import frame
 
 
-def test_messages_to_one_chat_make_a_batch() -> None:
-    each = Intake()
-    for number, chat in enumerate([1, 1, 2, 1], start=1):
-        each.receive(post(number, chat), NOW)
-    each.receive(frame(ref=5, do="account", account=1), NOW)
-    each.receive(post(6), NOW)
-    assert [contexts(work) for work in each.drain()] == [[1, 2], [3], [4], [5], [6]]
-
-
 def test_a_batch_is_bounded() -> None:
     each = Intake()
     for number in range(150):
@@ -37,7 +28,7 @@ def test_a_message_to_another_chat_waits_from_its_arrival_on() -> None:
         each.receive(post(2, chat=2), NOW)
         assert contexts(each.next_work(NOW, patience=8.0)) == [1]
         work = each.next_work(NOW + seconds, patience=8.0)
-        assert each.waited == seconds
+        assert each.queue.waited == seconds
         assert isinstance(work, RejectedFrame) is is_late
 
 
@@ -48,7 +39,7 @@ def test_requeued_requests_come_first() -> None:
     run = each.next_work(NOW)
     each.receive(post(4), NOW)
     for request in reversed(requests_of(run)[1:]):
-        each.requeue(request)
+        each.queue.requeue(request)
     assert [contexts(work) for work in each.drain()] == [[2, 3, 4]]
 
 
@@ -161,20 +152,13 @@ def test_only_unannounced_binary_frames_count_for_the_rate() -> None:
 
 def test_a_frame_that_waited_too_long_is_rejected_in_its_place() -> None:
     each = Intake()
-    for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW)):
+    for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW), (4, NOW - 9), (5, NOW)):
         each.receive(post(ref), came)
     assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED, context=1)
     assert contexts(each.next_work(NOW, patience=8.0)) == [2, 3]
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED, context=4)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [5]
     assert each.queue.queued_bytes == 0
-
-
-def test_a_batch_ends_before_a_frame_that_waited_too_long() -> None:
-    each = Intake()
-    for ref, came in ((1, NOW), (2, NOW - 9), (3, NOW)):
-        each.receive(post(ref), came)
-    assert contexts(each.next_work(NOW, patience=8.0)) == [1]
-    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED, context=2)
-    assert contexts(each.next_work(NOW, patience=8.0)) == [3]
 
 
 def keep_up(each: Intake, *seconds: float) -> list[object]:

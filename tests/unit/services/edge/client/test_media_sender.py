@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.edge.app import Edge
 from services.edge.client import media_sender
 from services.edge.client.media_sender import split_packages
 from shared.contract.errors import RequestError
@@ -30,10 +29,11 @@ def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media_sender, "_LOW_WATER_BYTES", LOW_WATER)
 
 
-async def stored(edge: Edge, data: bytes, packages: int = 1) -> Media:
-    upload = edge.media.start_upload()
+async def stored(cluster: EdgeCluster, data: bytes, packages: int = 1) -> Media:
+    media = cluster.edges[0].media
+    upload = media.start_upload()
     await upload.write(data)
-    return await edge.media.store(upload, "file", "notes.bin", packages)
+    return await media.store(upload, "file", "notes.bin", packages)
 
 
 def pattern(size: int) -> bytes:
@@ -66,15 +66,14 @@ async def until_unread(cluster: EdgeCluster, account: int, *indexes: int) -> Non
     await until(lambda: cluster.backend.undelivered(account, CHAT) == list(indexes))
 
 
-async def until_idle(edge: Edge) -> None:
+async def until_idle(cluster: EdgeCluster) -> None:
     """Waits until the clients have no running tasks."""
-    await until(lambda: not len(edge.context.tasks))
+    await until(lambda: not len(cluster.edges[0].context.tasks))
 
 
 async def test_media_and_texts_are_sent_in_order(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
-    edge = cluster.edges[0]
-    first, second = await stored(edge, pattern(1000), 3), await stored(edge, pattern(10), 1)
+    first, second = await stored(cluster, pattern(1000), 3), await stored(cluster, pattern(10), 1)
     await cluster.message.send_texts(CHAT, 1, "one", Image(first), "two", File(second), "three")
     assert await until_received(bob, 9) == [
         "one", [3], pattern(1000)[:333], pattern(1000)[333:666], pattern(1000)[666:], "two", [1], pattern(10), "three",
@@ -101,8 +100,7 @@ async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cl
 
 async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2], outgoing_bytes=20_000)
-    edge = cluster.edges[0]
-    media = await stored(edge, pattern(200_000), 4)
+    media = await stored(cluster, pattern(200_000), 4)
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(media), "x" * 10_000)
     await asyncio.sleep(0.05)
@@ -110,7 +108,7 @@ async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(clust
     await cluster.message.send_texts(CHAT, 1, "x" * 10_000)
     await bob.socket.until(lambda: bob.socket.closed_with is not None)
     assert bob.socket.closed_with == (1013, "the connection is too slow: reconnect to catch up")
-    await until_idle(edge)
+    await until_idle(cluster)
 
 
 async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> None:
@@ -132,11 +130,12 @@ async def test_concurrent_transfers_of_a_node_are_limited(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob, cem = await cluster.chat(1, 2, 3, online=[2, 3], transfers_at_once=1)
-    edge = cluster.edges[0]
     bob.socket.deaf = True
-    media = await stored(edge, pattern(200_000), 2)
+    media = await stored(cluster, pattern(200_000), 2)
     await cluster.message.send_texts(CHAT, 1, Image(media))
-    await cem_waits(bob, cem)
+    await until(lambda: bob.socket.unsent() > LOW_WATER)
+    await asyncio.sleep(0.05)
+    assert received_by(cem) == []
     bob.socket.stop_being_deaf()
     assert await until_received(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
     monkeypatch.setattr(media_sender, "_SLOT_SECONDS", 0.1)
@@ -144,15 +143,9 @@ async def test_concurrent_transfers_of_a_node_are_limited(
     await cluster.message.send_texts(CHAT, 1, Image(media), "after")
     assert (await until_received(cem, 5))[3:] == ["notes.bin", "after"]
     bob.socket.vanish()
-    await until_idle(edge)
+    await until_idle(cluster)
     await cluster.message.send_texts(CHAT, 1, Image(media))
     assert len(await until_received(cem, 8)) == 8
-
-
-async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
-    await until(lambda: bob.socket.unsent() > LOW_WATER)
-    await asyncio.sleep(0.05)
-    assert received_by(cem) == []
 
 
 async def test_media_that_cannot_be_opened_is_sent_as_text_and_logged_once_a_second(cluster: EdgeCluster) -> None:
@@ -183,42 +176,39 @@ async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeate
 
 async def test_the_end_of_a_connection_ends_its_transfers(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2])
-    edge = cluster.edges[0]
     bob.socket.deaf = True
-    await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
+    await cluster.message.send_texts(CHAT, 1, Image(await stored(cluster, pattern(300_000), 3)), "behind")
     await until(lambda: bob.socket.unsent() > LOW_WATER)
     bob.socket.vanish()
-    await until_idle(edge)
+    await until_idle(cluster)
     assert cluster.backend.undelivered(2, CHAT) == [1, 2]
 
 
 async def test_another_account_receives_nothing_that_waited_for_the_former(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, 3, online=[2], confirm_interval_seconds=0.1)
-    edge = cluster.edges[0]
     bob.socket.deaf = True
-    await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
+    await cluster.message.send_texts(CHAT, 1, Image(await stored(cluster, pattern(300_000), 3)), "behind")
     await until(lambda: bob.socket.unsent() > LOW_WATER)
     sent = bob.send(do="login", account=4)
     await until(lambda: bob.client.connection.account == 4)
     bob.socket.stop_being_deaf()
     assert await bob.reply_to(sent) == 4
     assert received_by(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
-    await edge.read_state.flush()
+    await cluster.edges[0].read_state.flush()
     assert cluster.backend.undelivered(2, CHAT) == [1, 2]
     assert cluster.backend.undelivered(4, CHAT) == [1, 2]
 
 
 async def test_a_drained_edge_finishes_transfers(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2])
-    edge = cluster.edges[0]
     bob.socket.deaf = True
-    await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)))
+    await cluster.message.send_texts(CHAT, 1, Image(await stored(cluster, pattern(300_000), 3)))
     gate = cluster.message.block(PostMessages)
     sent = bob.send(do="post", chat=CHAT, text="last words")
     await cluster.message.until_requested(PostMessages)
     gate.set()
     await cluster.message.until_replied()
-    draining = asyncio.create_task(edge.drain())
+    draining = asyncio.create_task(cluster.edges[0].drain())
     await asyncio.sleep(0.2)
     assert [bob.socket.closed_with] == [None]
     bob.socket.stop_being_deaf()

@@ -24,7 +24,7 @@ def taken(each: Intake, now: float) -> list[object]:
     found: list[object] = []
     while (work := each.next_work(now, patience=PATIENCE)) is not None:
         assert requests_of(work), work
-        assert each.waited <= 1.0
+        assert each.queue.waited <= 1.0
         found += contexts(work)
     return found
 
@@ -94,7 +94,7 @@ def test_the_time_that_counts_begins_with_the_turn() -> None:
     each.receive(post(1))
     assert contexts(each.next_work(NOW, patience=PATIENCE)) == [0]
     assert contexts(each.next_work(NOW + 30.0, patience=PATIENCE)) == [1]
-    assert each.waited == 0.0
+    assert each.queue.waited == 0.0
 
 
 def test_parts_of_a_file_keep_their_place_and_need_no_turn() -> None:
@@ -162,6 +162,6 @@ def test_requests_that_are_decoded_are_rejected_before_the_frames() -> None:
     each.receive(frame(ref=1, do="account", account=1, times=2))
     each.receive(post(2))
     assert contexts(each.next_work()) == [1]
-    first, second = each.reject_all(WAITED)
+    first, second = each.queue.reject_all(WAITED)
     assert first.request is not None
     assert (first.request.context, second.context) == (1, 2)

@@ -173,8 +173,7 @@ async def test_unavailable_is_retried_and_other_errors_are_replied_in_order(clus
     assert [ref for ref in alice.replied_refs if ref in sent] == sent
 
 
-async def test_messages_sent_at_once_keep_their_order_and_share_requests(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_messages_sent_at_once_keep_their_order_and_share_requests(cluster: EdgeCluster, edge: Edge) -> None:
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 1, 2)
     alice, bob = await cluster.client(1), await cluster.client(2)
@@ -233,9 +232,7 @@ async def test_a_sender_that_has_left_the_chat_is_answered_and_receives_nothing_
 
 
 async def test_the_first_message_in_a_chat_that_this_node_does_not_know(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    alice, bob = await cluster.client(1), await cluster.client(2)
-    await alice.until_synced()
+    alice, bob = await cluster.enter(1, 2)
     cluster.session.silent = True
     await cluster.session.create(7, 1, 2)
     cluster.message.on_batch = lambda node, batch: []
@@ -316,8 +313,7 @@ async def test_replies_keep_request_order_for_all_kinds_of_requests(cluster: Edg
 
 
 async def test_a_dialect_that_fails_closes_its_connection_alone(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.enter(1, 2)
     alice.send(do="explode")
     bob.send(do="status")
     await alice.socket.until(lambda: alice.socket.ended)

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
+from services.edge.app import Edge
 from services.edge.canonical.commands import PostMessage
 from services.edge.client.requests import FailureLog
 from services.edge.client.session import LoginSession
@@ -21,7 +21,7 @@ from shared.contract.model import Text
 from shared.contract.routes import Ack
 from shared.tasks import operation_end
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import FakeSocket, dial
+from tests.unit.services.edge.edge_client import dial
 
 
 def test_one_bug_a_second_is_logged() -> None:
@@ -42,9 +42,8 @@ def test_what_is_no_bug_is_not_logged() -> None:
 
 
 async def test_all_requests_of_a_connection_are_counted_together(
-    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edge = await cluster.add_edge()
     client = await cluster.client(1)
 
     async def fail(*_: object) -> None:
@@ -88,10 +87,6 @@ async def test_the_time_of_an_operation_is_that_of_one_request(
     assert len(lefts) == 2
 
 
-def is_through(wire: FakeSocket) -> bool:
-    return len(wire.received) >= 50 or wire.closed_with is not None
-
-
 @pytest.mark.parametrize("frame", [b"[" * 1_500, b'{"a":' * 1_500, b"{}", b"|", b"\x00"])
 async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: bytes) -> None:
     """This holds for all dialects and any number of frames, at every level of the log except the lowest."""
@@ -102,5 +97,5 @@ async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: byte
             wire = dial(edge.endpoint, path)
             for _ in range(50):
                 wire.client.frame_received(frame)
-            await wire.until(partial(is_through, wire))
+            await wire.until(lambda wire=wire: len(wire.received) >= 50 or wire.closed_with is not None)  # type: ignore[misc]
     assert [line for line in lines if line["log_level"] != "debug"] == []

@@ -8,6 +8,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from services.edge.app import Edge
 from shared.bus.client import pack
 from shared.contract.edge import Delivery, DeliveryBatch, MembershipChanged, Notify
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -130,8 +131,7 @@ async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeClu
     await carol.until_texts(7, "x", "y", "z")
 
 
-async def test_a_batch_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_batch_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster, edge: Edge) -> None:
     room = cluster.backend.add_chat(7, 1, 2, 3)
     alice, carol = await cluster.synced_clients(1, 3)
     await cluster.push(2, "a", to=carol)

@@ -119,15 +119,6 @@ class SequencerMachine(RuleBasedStateMachine):
 TestSequencerMachine = SequencerMachine.TestCase
 
 
-def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
-    sequencer = started(0, version=3)
-    sequencer.receive(broadcast(1, version=4))
-    assert sequencer.waits_for_membership
-    assert sequencer.change_member(BOB, 3, 4, 1)
-    assert indexes(sequencer.drain()) == [1]
-    assert not sequencer.waits_for_membership
-
-
 def test_a_broadcast_does_not_wait_when_a_later_membership_is_known() -> None:
     """Bob joined in a later version, so he must not see the message."""
     sequencer = started(0, version=3)

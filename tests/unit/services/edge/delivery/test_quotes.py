@@ -5,6 +5,7 @@ If the quote is missing, the reply is not delayed.
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.delivery.quotes import QuoteReader
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
@@ -59,8 +60,7 @@ def commit_reply(cluster: EdgeCluster, text: str) -> None:
 
 
 async def test_missed_replies_are_quoted_as_the_message_is_now(cluster: EdgeCluster, quoted: QuotedMessages) -> None:
-    await cluster.add_edge()
-    (alice,) = await cluster.synced_clients(ALICE)
+    (alice,) = await cluster.enter(ALICE)
     assert alice.texts(CHAT) == ["first", "second", "> Bob: first\nyes"]
     first = cluster.backend.chats[CHAT].messages[0]
     cluster.backend.chats[CHAT].messages[0] = Message(
@@ -75,8 +75,7 @@ async def test_missed_replies_are_quoted_as_the_message_is_now(cluster: EdgeClus
 async def test_without_quotes_replies_are_shown_all_the_same(cluster: EdgeCluster) -> None:
     """Replicas of the previous version do not serve quotes."""
     make_reply(cluster)
-    await cluster.add_edge()
-    (alice,) = await cluster.synced_clients(ALICE)
+    (alice,) = await cluster.enter(ALICE)
     assert alice.texts(CHAT) == ["first", "second", "yes"]
 
 
@@ -88,8 +87,7 @@ async def test_messages_without_replies_need_no_request(cluster: EdgeCluster, qu
     assert await reader.of(messages) == {(CHAT, 3): Quote("Bob", "first")}
 
 
-async def test_a_reply_is_to_a_message_that_its_sender_may_see(cluster: EdgeCluster, quoted: QuotedMessages) -> None:
-    edge = await cluster.add_edge()
+async def test_a_reply_is_to_a_message_that_its_sender_may_see(edge: Edge, quoted: QuotedMessages) -> None:
     reader = QuoteReader(edge.bus, "zh")
     assert await reader.find(CHAT, 2, ALICE) == Quote("Bob", "second")
     with pytest.raises(RequestError) as error:

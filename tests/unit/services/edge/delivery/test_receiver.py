@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from services.edge.app import Edge
 from shared.bus.client import pack
 from shared.contract.edge import Delivery, Heartbeat
 from shared.contract.ids import AccountId, ChatId
@@ -83,8 +84,7 @@ async def test_a_replica_is_not_missed_before_its_heartbeats_of_a_freeze_are_rea
     assert losses == []
 
 
-async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluster: EdgeCluster, edge: Edge) -> None:
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
     (alice,) = await cluster.synced_clients(1)
@@ -104,8 +104,7 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
 
 
 async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    alice, bob = await cluster.synced_clients(1, 2)
+    alice, bob = await cluster.enter(1, 2)
     chat = await alice.request(do="create", members=[1, 2])
     await bob.until_event("ChatJoined", chat)
     assert await bob.post(chat, "hello") == 1
@@ -115,8 +114,7 @@ async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
 
 
 async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    alice, bob = await cluster.synced_clients(1, 2)
+    alice, bob = await cluster.enter(1, 2)
     gate = cluster.session.block(CreateChat)
     request = alice.send(do="create", members=[1, 2])
     await bob.socket.until(lambda: bob.events != [])
@@ -130,8 +128,7 @@ async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 async def test_messages_before_the_membership_event_or_without_one(cluster: EdgeCluster, lost: int) -> None:
     """The first delivery batches may also be lost."""
-    await cluster.add_edge()
-    (alice,) = await cluster.synced_clients(1)
+    (alice,) = await cluster.enter(1)
     cluster.session.silent = True
     await cluster.session.create(7, 1, 2)
     for number, text in enumerate("abc"):
@@ -269,9 +266,8 @@ async def test_a_slow_connection_is_closed_and_delays_no_other(cluster: EdgeClus
     await again.until_texts(7, *texts)
 
 
-async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(cluster: EdgeCluster) -> None:
+async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(cluster: EdgeCluster, edge: Edge) -> None:
     """The rest of the delivery batch is delivered."""
-    edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 3, 2)
     alice, carol = await cluster.synced_clients(1, 3)

@@ -7,18 +7,17 @@ import asyncio
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.canonical.events import ChatJoined, MessageChanged
 from shared.contract.edge import ChangeDelivery
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeKind, GetChanges, MessageChange, Sync
-from shared.presence.store import Presence
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.delivery.test_local_chats import BOB, NotifiedRecipient
 
 
-async def test_every_chat_of_every_account_is_compared(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_every_chat_of_every_account_is_compared(cluster: EdgeCluster, edge: Edge) -> None:
     cluster.backend.chats_per_page = 2
     accounts = range(1, 11)
     for account in accounts:
@@ -34,8 +33,7 @@ async def test_every_chat_of_every_account_is_compared(cluster: EdgeCluster) -> 
             await device.until_texts(account * 10 + chat, "a", "b")
 
 
-async def test_only_stale_accounts_are_synced(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_only_stale_accounts_are_synced(cluster: EdgeCluster, edge: Edge) -> None:
     cluster.backend.add_chat(7, 1, 2, 3)
     await cluster.synced_clients(1, 2, 3)
     requests = len(cluster.message.requests_of(Sync))
@@ -46,9 +44,8 @@ async def test_only_stale_accounts_are_synced(cluster: EdgeCluster) -> None:
     assert cluster.message.requests_of(Sync)[requests].known == [7]
 
 
-async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeCluster) -> None:
+async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeCluster, edge: Edge) -> None:
     """The change is pushed to every account. A change that was announced is not requested."""
-    edge = await cluster.add_edge()
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
     await cluster.synced_clients(1, 2)
@@ -67,8 +64,7 @@ async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeC
     assert {request.after for request in cluster.message.requests_of(GetChanges)} == {5}
 
 
-async def test_an_account_that_returns_while_changes_are_requested_stays(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_an_account_that_returns_while_changes_are_requested_stays(cluster: EdgeCluster, edge: Edge) -> None:
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
     (alice,) = await cluster.synced_clients(1)
@@ -175,22 +171,6 @@ async def test_a_lost_lease_registers_and_syncs_all_accounts(cluster: EdgeCluste
     await alice.until_texts(7, "a")
     assert await cluster.nodes_of(1) == [edge.id]
     assert edge.context.metrics.presence_lost._value.get() == 1
-
-
-async def test_a_node_comes_back_after_its_lease_expired(cluster: EdgeCluster) -> None:
-    """The node was frozen. Its lease has expired, and its entries in presence were removed."""
-    (alice,) = await cluster.chat(1, 2, online=[1], lease_seconds=1000.0)
-    edge = cluster.edges[0]
-    await edge.lease.beat()
-    await edge.lease.release()
-    sweeper = Presence(cluster.valkey.settings("edge"))
-    assert sum([removed for shard in range(16) async for removed in sweeper.sweep(shard)]) == 1
-    await sweeper.close()
-    assert await cluster.nodes_of(1) == []
-    cluster.backend.commit_texts(7, 2, "a")
-    await edge.lease.beat()
-    await alice.until_texts(7, "a")
-    assert await cluster.nodes_of(1) == [edge.id]
 
 
 async def test_a_login_without_redis(cluster: EdgeCluster) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.canonical.irc_commands import RelayTags
 from services.edge.ephemeral import hub
 from services.edge.ephemeral.hub import EphemeralHub, KnownBlocks
@@ -37,8 +38,7 @@ async def test_a_reply_counts_for_a_minute(cluster: EdgeCluster) -> None:
     await known.close()
 
 
-async def test_members_of_one_tick_share_a_request(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_members_of_one_tick_share_a_request(cluster: EdgeCluster, edge: Edge) -> None:
     known = KnownBlocks(edge.bus, Clock())
     await asyncio.gather(*(known.is_blocked(AccountId(number), CHAT) for number in range(1, 4)))
     (request,) = cluster.session.requests_of(FindBlockedMembers)
@@ -46,8 +46,7 @@ async def test_members_of_one_tick_share_a_request(cluster: EdgeCluster) -> None
     await known.close()
 
 
-async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeCluster, edge: Edge) -> None:
     known, gate = KnownBlocks(edge.bus, Clock()), cluster.session.block(FindBlockedMembers)
     before = asyncio.create_task(known.is_blocked(ANN, CHAT))
     await cluster.session.until_requested(FindBlockedMembers)
@@ -70,8 +69,7 @@ async def test_what_is_known_is_bounded(cluster: EdgeCluster, monkeypatch: pytes
     await known.close()
 
 
-async def test_clients_send_nothing_to_those_that_block_their_user(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_clients_send_nothing_to_those_that_block_their_user(cluster: EdgeCluster, edge: Edge) -> None:
     ephemeral = EphemeralHub(edge.bus, edge.presence, edge.accounts, edge.chats, Tasks(), Clock(), edge.id)
     cluster.session.blocked_members.add((ANN, CHAT))
     with pytest.raises(RequestError, match="does not accept"):

@@ -49,10 +49,9 @@ async def test_a_state_lasts_as_long_as_its_connection(cluster: EdgeCluster, edg
     await other.request(do="here", state="busy")
     await ann.until_event("PresenceChanged", [BOB, "busy"])
     assert await other.request(do="here", state="away") == "Ack"
-    third = await cluster.client(BOB, edges[1])
+    await cluster.client(BOB, edges[1])
     other.socket.leave()
     await ann.until_event("PresenceChanged", [BOB, "active"])
-    assert await third.request(do="ping") == "pong"
 
 
 async def test_a_hidden_account_is_offline_to_others(cluster: EdgeCluster, edges: list[Edge]) -> None:
@@ -101,12 +100,12 @@ async def test_a_list_replaces_the_former_one(cluster: EdgeCluster, edges: list[
     ann = await cluster.client(ANN, edges[0])
     await ann.request(do="presence", accounts=[BOB])
     assert await ann.request(do="presence", accounts=[CEM]) == [[CEM, "offline"]]
-    bob, _ = await cluster.client(BOB, edges[1]), await cluster.client(CEM, edges[1])
+    for account in (BOB, CEM):
+        await cluster.client(account, edges[1])
     await ann.until_event("PresenceChanged", [CEM, "active"])
     assert await ann.request(do="presence", accounts=[]) == []
     assert shown(ann) == [[CEM, "active"]]
     assert edges[0]._ephemeral.watching._lists.watched() == []
-    assert await bob.request(do="ping") == "pong"
 
 
 async def test_nothing_is_read_once_the_watcher_has_gone(cluster: EdgeCluster, edges: list[Edge]) -> None:

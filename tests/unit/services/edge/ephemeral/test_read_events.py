@@ -43,9 +43,9 @@ async def until_read(client: NativeClient, chat: int, index: int, unread: int = 
     await client.socket.until(lambda: event in client.events)
 
 
-async def read(client: NativeClient, chat: int, index: int) -> None:
+async def read(client: NativeClient, chat: int, index: int, head: int = 3) -> None:
     reply = await client.reply(number := client.send(op="read", chat=chat, index=index))
-    assert reply == {"re": number, "unread": max(0, 3 - index), "mentions": 0, "index": min(index, 3)}
+    assert reply == {"re": number, "unread": max(0, head - index), "mentions": 0, "index": min(index, head)}
 
 
 async def test_a_chat_is_unread_on_all_connections_until_the_next_read(readers: EdgeCluster) -> None:

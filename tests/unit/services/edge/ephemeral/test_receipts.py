@@ -11,6 +11,7 @@ from shared.contract.receipts import FindReceiptChats
 from tests.support.waiting import until
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.ephemeral.test_read_events import read
 from tests.unit.services.edge.handlers.test_history import PagedMessages
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
@@ -46,12 +47,6 @@ def receipts(client: NativeClient) -> list[dict[str, Any]]:
 
 async def until_shown(client: NativeClient, chat: ChatId, *upto: list[int]) -> None:
     await client.socket.until(lambda: {"ev": "receipts", "chat": chat, "upto": [*upto]} in client.events)
-
-
-async def read(client: NativeClient, chat: int, index: int) -> None:
-    reply = await client.reply(number := client.send(op="read", chat=chat, index=index))
-    head = 1 if chat == SMALL else 3
-    assert reply == {"re": number, "unread": max(0, head - index), "mentions": 0, "index": min(index, head)}
 
 
 async def test_the_other_members_see_what_one_has_read(readers: EdgeCluster) -> None:
@@ -90,7 +85,7 @@ async def test_nothing_is_shown_where_the_setting_forbids_it_or_in_a_big_chat(
     }  # fmt: skip
     monkeypatch.setattr(hub, "_MEMBERS", 2)
     await read(ann, OTHER, 2)
-    await read(ann, SMALL, 1)
+    await read(ann, SMALL, 1, head=1)
     await until_shown(bob, SMALL, [ANN, 1])
     assert [(one["chat"], one["upto"]) for one in receipts(bob)] == [(OTHER, [[ANN, 1]]), (SMALL, [[ANN, 1]])]
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.canonical.commands import AuthCommand, EdgeCommand, PostMessage, UploadCommand
 from services.edge.client.client import Client
 from services.edge.client.connection import Connection
@@ -58,8 +59,7 @@ async def test_a_wrong_link_leaves_the_right_one_valid(cluster: EdgeCluster, str
     await stranger.socket.until(lambda: {"re": 1, "ok": 102} in stranger.seen)
 
 
-async def test_a_pending_verification_expires(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_pending_verification_expires(cluster: EdgeCluster, edge: Edge) -> None:
     cluster.auth.requires_verification, cluster.auth.time_limit_ms = True, 100
     device = EdgeClient(edge.endpoint)
     assert await device.request(do="login", account=1) == "VerificationNeeded"
@@ -114,9 +114,8 @@ async def test_the_link_does_not_log_in_a_closed_connection(cluster: EdgeCluster
     assert len(cluster.edges[0].accounts) == 0
 
 
-async def test_each_command_of_the_edge_has_a_handler(cluster: EdgeCluster) -> None:
+async def test_each_command_of_the_edge_has_a_handler(edge: Edge) -> None:
     """The commands about logins have one common handler. Messages and files are resolved first, and then posted."""
-    edge = await cluster.add_edge()
     dispatcher = edge.endpoint._handler
     assert isinstance(dispatcher, Dispatcher)
     elsewhere = {*AuthCommand.__args__, *UploadCommand.__args__, PostMessage}
@@ -133,8 +132,7 @@ async def test_a_login_does_not_fail_when_its_profile_cannot_be_created(
 
 
 async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_processed(cluster: EdgeCluster) -> None:
-    await cluster.add_edge(request_seconds=1.5)
-    alice = await cluster.client(1)
+    (alice,) = await cluster.enter(1, request_seconds=1.5)
     gate = cluster.session.block(GetAccount)
     assert await alice.request(do="account", account=2) == "unavailable"
     gate.set()
@@ -143,8 +141,7 @@ async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_proc
 
 async def test_profile_requests_are_coalesced(cluster: EdgeCluster) -> None:
     """A profile that is missing in the reply is requested separately."""
-    await cluster.add_edge()
-    alice, bob = await cluster.client(1), await cluster.client(2)
+    alice, bob = await cluster.enter(1, 2)
     cluster.session.shows_profiles, cluster.session.missing_accounts = True, {AccountId(404)}
     sent = [(device, device.send(do="account", account=3)) for device in (alice, bob)]
     assert [await device.reply_to(ref) for device, ref in sent] == ["name-3"] * 2
@@ -162,8 +159,7 @@ async def test_failures_are_answered_with_their_error(
     async def fail(*_: object) -> None:
         raise error
 
-    await cluster.add_edge()
-    alice = await cluster.client(1)
+    (alice,) = await cluster.enter(1)
     monkeypatch.setattr("services.edge.handlers.accounts.Forwarder.forward", fail)
     assert await alice.request(do="account", account=2) == code
     monkeypatch.undo()
@@ -203,24 +199,18 @@ def connection(wire: FakeSocket) -> Connection:
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
 async def test_dialects_without_verification_get_the_link_mailed_at_once(cluster: EdgeCluster, dialect: str) -> None:
-    """An opened link does not notify the client, but its next attempt succeeds."""
-    edge = await cluster.add_edge()
-    cluster.auth.requires_verification = True
-    wire = dial(edge.endpoint, f"/ws/{dialect}")
-    assert MAILED in await reply_to(wire, REGISTRATIONS[dialect])
-    (mailed,) = cluster.auth.requests_of(SendVerification)
-    assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
-    assert connection(wire).pending_verification is None
-    await cluster.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
-    cluster.auth.requires_verification = False
-    assert MAILED not in await reply_to(wire, REGISTRATIONS[dialect])
-    assert len(wire.received) == 2
-
-
-@pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_a_mail_that_cannot_be_sent_is_an_error_reply(cluster: EdgeCluster, dialect: str) -> None:
+    """A mail that cannot be sent is an error. An opened link does not notify the client: its next attempt succeeds."""
     edge = await cluster.add_edge()
     cluster.auth.requires_verification, cluster.auth.accepts_mails = True, False
     wire = dial(edge.endpoint, f"/ws/{dialect}")
     assert "several mails" in await reply_to(wire, REGISTRATIONS[dialect])
     assert connection(wire).account == NO_ACCOUNT
+    cluster.auth.accepts_mails = True
+    assert MAILED in await reply_to(wire, REGISTRATIONS[dialect])
+    mailed = cluster.auth.requests_of(SendVerification)[-1]
+    assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
+    assert connection(wire).pending_verification is None
+    await cluster.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
+    cluster.auth.requires_verification = False
+    assert MAILED not in await reply_to(wire, REGISTRATIONS[dialect])
+    assert len(wire.received) == 3

@@ -1,5 +1,6 @@
 """An account reads the messages that it has sent to a chat, in pages."""
 
+from services.edge.app import Edge
 from services.edge.canonical.commands import ExportMessages
 from services.edge.handlers.accounts import OwnDataExporter
 from services.edge.login.auth_requests import AuthRequests
@@ -13,9 +14,8 @@ from tests.unit.services.edge.handlers.test_history import PagedMessages
 ME, OTHER, CHAT = AccountId(1), AccountId(2), ChatId(7)
 
 
-async def test_pages_have_the_own_messages_alone_and_end(cluster: EdgeCluster) -> None:
+async def test_pages_have_the_own_messages_alone_and_end(cluster: EdgeCluster, edge: Edge) -> None:
     """A page may contain no messages."""
-    edge = await cluster.add_edge()
     cluster.backend.add_chat(CHAT, ME, OTHER)
     for sender, texts in ((ME, ("a", "b")), (OTHER, ("c", "d", "e", "f", "g")), (ME, ("h",))):
         cluster.backend.commit_texts(CHAT, sender, *texts)

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.handlers.history import ClientSearches
 from shared.contract import subjects as on
 from shared.contract.body import pack_segments
@@ -17,8 +18,7 @@ from tests.unit.services.edge.fake_services import FakeService
 
 
 @pytest.mark.parametrize(("enabled", "text"), [(False, "switched off on this server"), (True, "not available now")])
-async def test_a_search_without_a_service_is_rejected_at_once(cluster: EdgeCluster, enabled: bool, text: str) -> None:
-    edge = await cluster.add_edge()
+async def test_a_search_without_a_service_is_rejected_at_once(edge: Edge, enabled: bool, text: str) -> None:
     began = time.monotonic()
     with pytest.raises(RequestError, match=text) as caught:
         await ClientSearches(edge.bus, edge.chats, enabled).search(SearchMessages("word"), AccountId(1))

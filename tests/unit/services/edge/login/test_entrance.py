@@ -2,13 +2,12 @@
 
 from importlib.metadata import version
 
+from services.edge.app import Edge
 from tests.support.waiting import until
 from tests.unit.services.edge.client.test_named_messages import NativeClient
-from tests.unit.services.edge.conftest import EdgeCluster
 
 
-async def test_hello_shows_the_entrance(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_hello_shows_the_entrance(edge: Edge) -> None:
     await until(lambda: edge.auth_state.entrance is not None)
     client = NativeClient(edge)
     hello = await client.reply(client.send(op="hello"))

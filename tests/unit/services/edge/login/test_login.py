@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Login, Register
@@ -29,9 +30,8 @@ def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     ("/ws/ourchat-v2", '{"code":4,"email":"ann@dragoman.test","password":"right"}', True),
 ])  # fmt: skip
 async def test_a_registration_logs_in_where_the_dialect_expects_it(
-    cluster: EdgeCluster, path: str, frame: str, enters: bool
+    cluster: EdgeCluster, edge: Edge, path: str, frame: str, enters: bool
 ) -> None:
-    edge = await cluster.add_edge()
     wire = dial(edge.endpoint, path)
     await reply_to(wire, frame)
     assert len(cluster.auth.requests_of(Register)) == 1
@@ -41,35 +41,27 @@ async def test_a_registration_logs_in_where_the_dialect_expects_it(
 
 async def test_connections_of_an_account_are_limited(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge(limits={"connections_per_account": 2})
-    login = '{"code":6,"login_type":1,"account":"1","password":"right"}'
     first, second, third = (dial(edge.endpoint, "/ws/ourchat-v2") for _ in range(3))
-    replies = [json.loads(await reply_to(wire, login)) for wire in (first, second, first, third)]
+    replies = [json.loads(await reply_to(wire, V2_LOGIN)) for wire in (first, second, first, third)]
     assert [reply["code"] for reply in replies[:3]] == [7, 7, 7]
     accounts = [client.connection.account for client in edge.endpoint.clients.values()]
     assert accounts == [1, 1, NO_ACCOUNT]
     assert third.closed_with is None
     second.client.closed()
-    assert json.loads(await reply_to(third, login))["code"] == 7
+    assert json.loads(await reply_to(third, V2_LOGIN))["code"] == 7
     assert [client.connection.account for client in edge.endpoint.clients.values()] == [1, 1]
 
 
 async def test_of_logins_at_once_no_more_than_the_limit_get_in(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge(limits={"connections_per_account": 2})
-    login = '{"code":6,"login_type":1,"account":"1","password":"right"}'
     wires = [dial(edge.endpoint, "/ws/ourchat-v2") for _ in range(8)]
-    replies = [json.loads(reply) for reply in await asyncio.gather(*(reply_to(wire, login) for wire in wires))]
+    replies = [json.loads(reply) for reply in await asyncio.gather(*(reply_to(wire, V2_LOGIN) for wire in wires))]
     assert len(replies) == 8
     accounts = [client.connection.account for client in edge.endpoint.clients.values()]
     assert sorted(accounts) == [NO_ACCOUNT] * 6 + [1, 1]
 
 
-_KNOWN_SECONDS = 4.5
-LOGINS = [
-    ("/ws/pipe", "login|1|right"),
-    ("/ws/ourchat-v2", '{"code":6,"login_type":1,"account":"1","password":"right"}'),
-]
-
-
+V2_LOGIN = '{"code":6,"login_type":1,"account":"1","password":"right"}'
 TOKEN = "x" * 40
 REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
 """Two frames with a token. A message to a group needs no further lookup."""
@@ -193,8 +185,8 @@ async def test_while_the_edge_is_cut_off_from_nats_a_login_is_answered_at_once(c
     cluster.stack.push_async_callback(proxy.close)
     edge = await cluster.add_edge(nats_port=proxy.port)
     proxy.time_out()
-    await asyncio.sleep(_KNOWN_SECONDS)
-    for path, frame in LOGINS:
+    await asyncio.sleep(4.5)
+    for path, frame in (("/ws/pipe", "login|1|right"), ("/ws/ourchat-v2", V2_LOGIN)):
         wire = dial(edge.endpoint, path)
         async with asyncio.timeout(1.0):
             await reply_to(wire, frame)

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from services.edge.app import Edge
 from shared.contract.auth import DeleteAccount, ListRevocations, Login
+from shared.contract.edge import Kicked
+from shared.contract.ids import AccountId
 from shared.contract.recovery import Recover
 from shared.contract.session import EnsureProfile
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -27,8 +30,7 @@ async def test_a_revocation_ends_every_connection_of_the_account(cluster: EdgeCl
 
 
 async def test_one_login_session_is_revoked_alone(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    phone, desktop = await cluster.client(1), await cluster.client(1)
+    phone, desktop = await cluster.enter(1, 1)
     await cluster.auth.revoke(1, sid=phone.client.connection.sid)
     await until_closed(phone)
     assert await desktop.request(do="status") == "ServerStatus"
@@ -56,9 +58,8 @@ async def test_while_auth_announces_its_state_revocations_are_requested_only_whe
 
 async def test_an_announcement_of_maintenance_is_enough(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.login.revocations._INTERVAL_SECONDS", 60.0)
-    edge = await cluster.add_edge()
-    phone = await cluster.client(1)
-    await edge.watcher.refresh()
+    (phone,) = await cluster.enter(1)
+    await cluster.edges[0].watcher.refresh()
     cluster.auth.maintenance = True
     await cluster.auth.announce()
     await phone.until_event("MaintenanceChanged", True)
@@ -73,8 +74,7 @@ async def test_more_revocations_than_one_reply_holds(cluster: EdgeCluster) -> No
         await until_closed(device)
 
 
-async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster, edge: Edge) -> None:
     await cluster.auth.revoke(1)
     phone = await cluster.client(1)
     sent = len(cluster.auth.requests_of(ListRevocations))
@@ -83,9 +83,8 @@ async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster) -
     assert edge.auth_state.revision == 1
 
 
-async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster) -> None:
+async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster, edge: Edge) -> None:
     """The edge has applied the revocation before it gets the account's number."""
-    edge = await cluster.add_edge()
     for kind in (Login, EnsureProfile):
         neighbour = cluster.auth if kind is Login else cluster.session
         phone = EdgeClient(edge.endpoint)
@@ -101,8 +100,7 @@ async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster) -> No
 
 
 async def test_a_deletion_is_answered_and_other_devices_are_closed(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    phone, desktop = await cluster.client(1), await cluster.client(1)
+    phone, desktop = await cluster.enter(1, 1)
     assert await phone.request(do="delete") == "Ack"
     await until_closed(desktop)
     assert await phone.request(do="account", account=1) == "unauthenticated"
@@ -111,17 +109,15 @@ async def test_a_deletion_is_answered_and_other_devices_are_closed(cluster: Edge
 
 
 async def test_a_deletion_without_a_reply_leaves_no_revoked_connection(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge(request_seconds=2.0)
-    phone = await cluster.client(1)
+    (phone,) = await cluster.enter(1, request_seconds=2.0)
     cluster.auth.block(DeleteAccount)
     assert await phone.request(do="delete") == "unavailable"
-    await edge.watcher.refresh()
+    await cluster.edges[0].watcher.refresh()
     await until_closed(phone)
 
 
 async def test_a_recovery_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
-    await cluster.add_edge()
-    phone, desktop, other = await cluster.client(1), await cluster.client(1), await cluster.client(2)
+    phone, desktop, other = await cluster.enter(1, 1, 2)
     gate = cluster.auth.block(Recover)
     sent = phone.send(do="recover", account=1)
     await until_closed(desktop)
@@ -133,8 +129,7 @@ async def test_a_recovery_is_answered_before_the_login_ends(cluster: EdgeCluster
     assert await other.request(do="account", account=2) == "name-2"
 
 
-async def test_every_connection_is_notified_of_maintenance_once(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_every_connection_is_notified_of_maintenance_once(cluster: EdgeCluster, edge: Edge) -> None:
     await edge.watcher.refresh()
     phone, stranger = await cluster.client(1), EdgeClient(edge.endpoint)
     await stranger.request(do="status")
@@ -146,8 +141,7 @@ async def test_every_connection_is_notified_of_maintenance_once(cluster: EdgeClu
     assert phone.events == [("MaintenanceChanged", True), ("MaintenanceChanged", False)]
 
 
-async def test_an_older_reply_does_not_undo_pushed_maintenance(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_an_older_reply_does_not_undo_pushed_maintenance(cluster: EdgeCluster, edge: Edge) -> None:
     phone = await cluster.client(1)
     await edge.watcher.refresh()
     gate = cluster.auth.block(ListRevocations)
@@ -169,3 +163,14 @@ async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(cluster
     await stranger.request(do="status")
     assert edge.auth_state.maintenance
     assert stranger.events == []
+
+
+async def test_a_kick_closes_every_connection_of_the_account_and_ends_no_login(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    phone, desktop = await cluster.client(1, here), await cluster.client(1, there)
+    other = await cluster.client(2, here)
+    await cluster.auth.notify(Kicked(AccountId(1)))
+    for device in (phone, desktop):
+        await until_closed(device, "disconnected by the operator")
+    assert await other.request(do="status") == "ServerStatus"
+    assert await (await cluster.client(1, here)).request(do="status") == "ServerStatus"

@@ -31,7 +31,12 @@ from tests.support.proxy import TcpProxy
 from tests.support.servers import ValkeyServer
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, nodes_of, silent_announcer
+from tests.unit.services.edge.presence.test_local_accounts import (
+    GatedPresence,
+    NullRecipient,
+    nodes_of,
+    silent_announcer,
+)
 
 HERE, THERE = NodeId("here"), NodeId("there")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(17)
@@ -131,12 +136,8 @@ async def test_an_edge_swept_after_its_first_beat_failed_registers_again(
     edge, other = Presence(valkey_server.settings("edge")), Presence(valkey_server.settings("edge"))
     node = LeasedNode(edge)
     await other.beat(THERE, 10)
-
-    async def fail(_commands: object) -> list[Command]:
-        raise RedisError
-
     with monkeypatch.context() as patch:
-        patch.setattr(edge._round_trips, "execute", fail)
+        cut_off(edge, patch)
         with pytest.raises(RedisError):
             await node.lease.beat()
     await node.log_in(ANN)
@@ -162,20 +163,6 @@ async def test_after_an_expired_lease_all_accounts_are_synced(valkey_server: Val
     await presence.close()
 
 
-class FailingPresence(Presence):
-    """A fake presence. While `fails` is set, joins wait for the gate and then fail."""
-
-    fails = True
-    gate: asyncio.Event | None = None
-
-    async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.fails:
-            raise RedisError
-        return await super().join(node, accounts)
-
-
 async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_fails(
     valkey_server: ValkeyServer,
 ) -> None:
@@ -185,13 +172,14 @@ async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_f
     async def publish(_subject: str, data: bytes) -> None:
         announced.append(msgspec.msgpack.decode(data, type=PresenceIncomplete).milliseconds)
 
-    presence, announcer = FailingPresence(valkey_server.settings("edge")), PresenceAnnouncer(publish, HERE, 10.0)
+    presence, announcer = GatedPresence(valkey_server), PresenceAnnouncer(publish, HERE, 10.0)
+    presence.broken = True
     accounts = LocalAccounts(HERE, presence, LimitsSettings(), announcer)
     lease = Lease(presence, HERE, accounts, lambda *_: None, 10.0, EdgeMetrics(CollectorRegistry()), announcer)
     await lease.beat()
     await accounts.register(ANN)
     accounts.attach(ANN, NullRecipient(), 0.0)
-    presence.gate = asyncio.Event()
+    presence.gate.clear()
     second_login = asyncio.create_task(accounts.register(ANN))
     await asyncio.sleep(0)
     beating = asyncio.create_task(lease.beat())
@@ -199,7 +187,7 @@ async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_f
     presence.gate.set()
     await asyncio.gather(second_login, beating)
     assert 0 not in announced
-    presence.fails = False
+    presence.broken = False
     await lease.beat()
     assert announced[-1] == 0
     assert await nodes_of(presence, ANN) == [HERE]
@@ -220,13 +208,13 @@ async def test_a_beat_without_a_difference_syncs_nothing(valkey_server: ValkeySe
     await presence.close()
 
 
-def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
-    """From now on, Redis does not reply to this edge."""
+def cut_off(presence: Presence, patch: pytest.MonkeyPatch) -> None:
+    """From now on, Redis does not reply to the edge with this presence."""
 
     async def fail(_commands: object) -> list[Command]:
         raise RedisError("partition")
 
-    patch.setattr(edge.presence._round_trips, "execute", fail)
+    patch.setattr(presence._round_trips, "execute", fail)
 
 
 def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Counter[NodeId]:
@@ -247,11 +235,6 @@ def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Co
     return deliveries
 
 
-async def until_complete(edge: Edge) -> None:
-    """Waits until the edge counts no other node as one that has lost Redis."""
-    await until(lambda: not edge.accounts.presence_unknown)
-
-
 async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_accounts_alone(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +249,7 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
     assert await cluster.nodes_of(2) == [other.id]
     deliveries = counted_deliveries([edge, other, idle, third], monkeypatch)
     with monkeypatch.context() as patch:
-        cut_off(edge, patch)
+        cut_off(edge.presence, patch)
         alice = await cluster.client(1, edge)
         await alice.until_synced()
         assert edge.accounts.presence_unknown
@@ -281,7 +264,7 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
         await cem.until_texts(8, *texts)
         await bob.until_texts(8, *texts)
     assert deliveries == {edge.id: 2, other.id: 102, third.id: 100}
-    await until_complete(other)
+    await until(lambda: not other.accounts.presence_unknown)
     assert await cluster.nodes_of(1) == [edge.id]
     assert await cluster.nodes_of(2) == [other.id]
     await cluster.message.send_texts(7, 2, "c")
@@ -325,7 +308,7 @@ async def test_a_session_that_no_service_had_heard_of_is_synced_within_a_lease(
     edge = await cluster.add_edge(lease_seconds=2.0)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    cut_off(edge, monkeypatch)
+    cut_off(edge.presence, monkeypatch)
     alice = await cluster.client(1, edge)
     await alice.until_synced()
     cluster.backend.commit_texts(7, 2, "a")

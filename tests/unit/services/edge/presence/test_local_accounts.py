@@ -66,6 +66,10 @@ class GatedPresence(Presence):
         self.calls: list[str] = []
         self.called = asyncio.Event()
 
+    def block(self) -> None:
+        self.gate.clear()
+        self.called.clear()
+
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
         await self._pass("join")
         others = await super().join(node, accounts)
@@ -80,10 +84,10 @@ class GatedPresence(Presence):
     async def _pass(self, name: str) -> None:
         self.calls.append(name)
         self.called.set()
-        if self.broken:
-            raise RedisConnectionError
         if not self.after:
             await self.gate.wait()
+        if self.broken:
+            raise RedisConnectionError
 
     async def _pass_after(self) -> None:
         if self.after:
@@ -166,9 +170,8 @@ async def test_an_account_that_comes_back_while_it_leaves_stays_in_presence(
     presence: GatedPresence, local_accounts: LocalAccounts, after: bool
 ) -> None:
     await local_accounts.register(ALICE)
-    presence.gate.clear()
+    presence.block()
     presence.after = after
-    presence.called.clear()
     leaving = asyncio.create_task(local_accounts.leave([ALICE]))
     await presence.called.wait()
     joining = asyncio.create_task(local_accounts.register(ALICE))
@@ -186,8 +189,7 @@ async def test_an_account_that_comes_back_and_departs_meanwhile_leaves_later(
 ) -> None:
     recipient = NullRecipient()
     await local_accounts.register(ALICE)
-    presence.gate.clear()
-    presence.called.clear()
+    presence.block()
     leaving = asyncio.create_task(local_accounts.leave([ALICE]))
     await presence.called.wait()
     local = local_accounts.attach(ALICE, recipient, 0.0)
@@ -201,8 +203,7 @@ async def test_an_account_does_not_leave_presence_while_it_joins(
     presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
     await local_accounts.register(ALICE)
-    presence.gate.clear()
-    presence.called.clear()
+    presence.block()
     joining = asyncio.create_task(local_accounts.register(ALICE))
     await presence.called.wait()
     await local_accounts.leave(local_accounts.awaiting_leave())
@@ -311,8 +312,7 @@ async def test_a_comparison_waits_for_calls_and_delays_others(
 ) -> None:
     await local_accounts.register(ALICE)
     local_accounts.attach(ALICE, NullRecipient(), 0.0)
-    presence.gate.clear()
-    presence.called.clear()
+    presence.block()
     joining = asyncio.create_task(local_accounts.register(BOB))
     await presence.called.wait()
     comparing = asyncio.create_task(local_accounts.compare())

@@ -49,9 +49,8 @@ async def state_of(client: AdminClient, edge: Edge) -> EdgeRecording:
 
 
 async def test_an_account_is_recorded_from_its_first_frame_and_nobody_else(
-    cluster: EdgeCluster, tmp_path: Path
+    cluster: EdgeCluster, edge: Edge, tmp_path: Path
 ) -> None:
-    edge = await cluster.add_edge()
     admin = await operator(cluster)
     await admin.request_all(StartRecording.route, wanted(account=1))
     ann, bob = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
@@ -76,8 +75,7 @@ async def test_an_account_is_recorded_from_its_first_frame_and_nobody_else(
     assert (await state_of(admin, edge)).recording is None
 
 
-async def test_a_recording_ends_when_it_is_full_and_taps_nobody_then(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_a_recording_ends_when_it_is_full_and_taps_nobody_then(cluster: EdgeCluster, edge: Edge) -> None:
     admin = await operator(cluster)
     client = await cluster.client(1)
     await admin.request_all(StartRecording.route, wanted(dialect="lines", bytes=600))
@@ -90,8 +88,7 @@ async def test_a_recording_ends_when_it_is_full_and_taps_nobody_then(cluster: Ed
     assert EdgeClient(edge.endpoint).client.tap is None
 
 
-async def test_one_recording_at_a_time_and_pages(cluster: EdgeCluster) -> None:
-    edge = await cluster.add_edge()
+async def test_one_recording_at_a_time_and_pages(cluster: EdgeCluster, edge: Edge) -> None:
     admin = await operator(cluster)
     assert len(await admin.request_all(StartRecording.route, wanted(dialect="lines"))) == 1
     assert await admin.request_all(StartRecording.route, wanted("r2", dialect="lines")) == []
