@@ -34,12 +34,12 @@ async def test_an_edge_counts_frames_and_messages(cluster: EdgeCluster) -> None:
     alice, bob = await cluster.chat(1, 2)
     await alice.post(7, "hello")
     await bob.until_texts(7, "hello")
-    metrics, scraped = cluster.edges[0].context.metrics, cluster.registries[0].get_sample_value
+    metrics, sample = cluster.edges[0].context.metrics, cluster.registries[0].get_sample_value
     frames_out = len(alice.socket.received) + len(bob.socket.received)
     for direction, frames in (("in", 3), ("out", frames_out)):
-        assert scraped(f"dragoman_edge_frames_{direction}_total", {"dialect": "lines"}) == frames
+        assert sample(f"dragoman_edge_frames_{direction}_total", {"dialect": "lines"}) == frames
     names = ("deliveries_total", "encodings_total", "post_seconds_count", "delivery_seconds_count")
-    assert [scraped(f"dragoman_edge_{name}") for name in names] == [2, 1, 1, 2]
+    assert [sample(f"dragoman_edge_{name}") for name in names] == [2, 1, 1, 2]
     await until(lambda: metrics.accounts._value.get() == 2)
     assert metrics.connections.labels("lines")._value.get() == 2
     assert metrics.chats._value.get() == 1

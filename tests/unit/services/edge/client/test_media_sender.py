@@ -83,7 +83,7 @@ async def test_media_and_texts_are_sent_in_order(cluster: EdgeCluster) -> None:
 
 async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
-    media = await stored(cluster.edges[0], pattern(1_000_000), 100)
+    media = await stored(cluster, pattern(1_000_000), 100)
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(media), "behind")
     sent = bob.send(do="status")
@@ -114,7 +114,7 @@ async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(clust
 async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> None:
     """The whole transfer takes longer than the timeout. But the receiver gets some data more often than that."""
     (bob,) = await cluster.chat(1, 2, online=[2], pong_timeout_seconds=1.0, confirm_interval_seconds=0.0)
-    media = await stored(cluster.edges[0], pattern(400_000), 20)
+    media = await stored(cluster, pattern(400_000), 20)
     bob.socket.deaf = bob.socket.mute = True
     await cluster.message.send_texts(CHAT, 1, "before", Image(media))
     await bob.socket.until(lambda: bob.socket.pings > 0)
@@ -150,7 +150,7 @@ async def test_concurrent_transfers_of_a_node_are_limited(
 
 async def test_media_that_cannot_be_opened_is_sent_as_text_and_logged_once_a_second(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
-    media = await stored(cluster.edges[0], pattern(1000))
+    media = await stored(cluster, pattern(1000))
     blob(cluster, media).unlink()
     with capture_logs() as logs:
         await cluster.message.send_texts(CHAT, 1, *[Image(media)] * 20, "after")
@@ -162,7 +162,7 @@ async def test_media_that_cannot_be_opened_is_sent_as_text_and_logged_once_a_sec
 async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeated(cluster: EdgeCluster) -> None:
     (bob,) = await cluster.chat(1, 2, online=[2])
     whole = pattern(600_000)
-    media = await stored(cluster.edges[0], whole, 2)
+    media = await stored(cluster, whole, 2)
     blob(cluster, media).write_bytes(whole[:400_000])
     await cluster.message.send_texts(CHAT, 1, "before", Image(media), "after")
     await bob.socket.until(lambda: bob.socket.ended)
