@@ -111,10 +111,7 @@ class EdgeCluster:
         await to.socket.until(lambda: to.texts(7)[-len(texts) :] == list(texts))
 
     async def nodes_of(self, account: int) -> list[NodeId]:
-        """Returns the account's nodes in presence, even after the message service has stopped.
-
-        Waits while presence is unknown.
-        """
+        """Returns the account's nodes in presence, even without a message service. Waits while presence is unknown."""
         presence = Presence(self.valkey.settings("message"))
         try:
             while (nodes := (await presence.lookup([AccountId(account)])).nodes) is None:

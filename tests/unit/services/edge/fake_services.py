@@ -100,10 +100,7 @@ ANNOUNCEMENTS = 100
 
 
 class FakeService:
-    """A fake process of a service.
-
-    `requests` are the requests that it has received. `gates` block requests by their type.
-    """
+    """A fake process of a service. It notes its requests, and `gates` block them by their type."""
 
     def __init__(self, name: str, server: NatsServer) -> None:
         self.bus = Bus(server.settings(name), name, CollectorRegistry())
@@ -460,10 +457,7 @@ class FakeMessageService(FakeService):
     async def send_texts(
         self, chat: int, sender: int, *texts: str | Segment, lost: bool = False, without: int = 0
     ) -> None:
-        """Commits and delivers messages of a sender who is on no edge of the test.
-
-        The delivery batches may be `lost`, or not name the account `without`.
-        """
+        """Commits and delivers messages of a sender elsewhere. Their batches may be `lost`, or not name `without`."""
         before = self.on_batch
         if lost or without:
             self.on_batch = lambda _, batch: [] if lost else [self.without(batch, without)]

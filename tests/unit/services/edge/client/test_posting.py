@@ -265,6 +265,18 @@ async def test_messages_fail_after_the_deadline_and_with_those_before_them(
     assert texts_of(cluster, 7) == [1]
 
 
+async def test_time_in_the_queue_counts(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
+    (alice,) = await cluster.chat(1, 2, online=[1], request_seconds=2.0)
+    gate = cluster.message.block(PostMessages)
+    alice.send(do="post", chat=7, text="in flight")
+    await asyncio.sleep(1.0)
+    started = asyncio.get_running_loop().time()
+    assert await alice.request(do="post", chat=7, text="behind it") == "unavailable"
+    assert asyncio.get_running_loop().time() - started < 2.9
+    gate.set()
+
+
 async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and_shown_later(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

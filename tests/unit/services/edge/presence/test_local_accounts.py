@@ -52,10 +52,7 @@ class NullRecipient(Recipient):
 
 
 class GatedPresence(Presence):
-    """A presence whose calls wait for the gate before Redis carries them out, or with `after` afterwards.
-
-    With `broken`, they fail.
-    """
+    """A presence whose calls wait for the gate before Redis carries them out, or `after` that, or are `broken`."""
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.settings("edge"))

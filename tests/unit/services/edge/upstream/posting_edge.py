@@ -56,10 +56,7 @@ class ResultCounter:
 
 
 class PostingEdge:
-    """An edge that posts.
-
-    `leaders` receives the replicas' heartbeats from NATS. `hear` is for replicas that send no heartbeats.
-    """
+    """An edge that posts. It gets heartbeats from NATS, and `hear` is for replicas that send none."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("edge"), "edge", CollectorRegistry())
