@@ -37,6 +37,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("loaded")
 
 os.environ[FORKING] = "1"
+os.environ.setdefault("GOMAXPROCS", "1")  # as `dragoman up` sets it on few cores: nats-server takes less CPU time
 
 write_to_memory()
 share_compiled_statements()
