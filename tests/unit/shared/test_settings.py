@@ -89,18 +89,15 @@ def test_certificates_are_beside_the_settings_file(tmp_path: Path) -> None:
     assert settings.database.tls_ca == "other.crt"
 
 
-@pytest.mark.parametrize(
-    ("files", "query"),
-    [
+def test_tls_of_postgresql_is_in_its_url() -> None:
+    for files, query in (
         ({"tls_ca": "/a b.crt"}, "&sslmode=verify-full&sslrootcert=%2Fa+b.crt"),
         ({"tls_certificate": "c"}, "&sslmode=verify-full&sslrootcert=system&sslcert=c&sslkey=c"),
         ({"tls_ca": "a", "tls_certificate": "c", "tls_key": "k"},
          "&sslmode=verify-full&sslrootcert=a&sslcert=c&sslkey=k"),
-    ],
-)  # fmt: skip
-def test_tls_of_postgresql_is_in_its_url(files: dict[str, str], query: str) -> None:
-    settings = Settings(database=DatabaseSettings(url=SecretStr("postgresql://h/db"), **files))
-    assert settings.database_url("auth") == f"postgresql+psycopg://h/db?options=-csearch_path%3Dauth{query}"
+    ):  # fmt: skip
+        settings = Settings(database=DatabaseSettings(url=SecretStr("postgresql://h/db"), **files))
+        assert settings.database_url("auth") == f"postgresql+psycopg://h/db?options=-csearch_path%3Dauth{query}"
 
 
 def test_redis_over_tls_has_a_url_of_tls() -> None:

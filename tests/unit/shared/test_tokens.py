@@ -60,15 +60,12 @@ def test_a_valid_token_names_its_account() -> None:
 BOT_HEADER = {"kid": "k1", "typ": "bot+jwt"}
 
 
-@pytest.mark.parametrize(
-    ("words", "scopes"),
-    [
+def test_a_token_of_a_bot_permits_its_scopes_alone() -> None:
+    for words, scopes in (
         ("send read", {TokenScope.SEND, TokenScope.READ}), ("manage", {TokenScope.MANAGE}), (None, set()), ("", set()),
         ("SEND sendread everything", set()), ("send,read", set()), ("send fly", {TokenScope.SEND}),
-    ],
-)  # fmt: skip
-def test_a_token_of_a_bot_permits_its_scopes_alone(words: str | None, scopes: set[TokenScope]) -> None:
-    assert VERIFIER.verify(token(header=BOT_HEADER, scope=words), NOW).scopes == frozenset(scopes)
+    ):  # fmt: skip
+        assert VERIFIER.verify(token(header=BOT_HEADER, scope=words), NOW).scopes == frozenset(scopes)
 
 
 def test_no_token_of_a_bot_becomes_a_user_s() -> None:
@@ -110,24 +107,21 @@ def test_claims_that_are_missing_foreign_or_malformed() -> None:
         rejected(token(**claims))
 
 
-@pytest.mark.parametrize(
-    ("claims", "good"),
-    [
+def test_its_time_must_have_come_and_not_be_over() -> None:
+    for claims, good in (
         ({"exp": NOW - LEEWAY_SECONDS // 2}, True),
         ({"exp": NOW - LEEWAY_SECONDS}, False),
         ({"iat": NOW + LEEWAY_SECONDS}, True),
         ({"iat": NOW + LEEWAY_SECONDS + 1}, False),
         ({"nbf": NOW + LEEWAY_SECONDS + 1}, False),
         ({"nbf": NOW}, True),
-    ],
-)
-def test_its_time_must_have_come_and_not_be_over(claims: dict[str, float], good: bool) -> None:
-    whole: dict[str, Any] = {name: int(value) for name, value in claims.items()}
-    text = token(**whole)
-    if good:
-        VERIFIER.verify(text, NOW)
-    else:
-        rejected(text)
+    ):
+        whole: dict[str, Any] = {name: int(value) for name, value in claims.items()}
+        text = token(**whole)
+        if good:
+            VERIFIER.verify(text, NOW)
+        else:
+            rejected(text)
 
 
 def test_missing_and_additional_headers() -> None:
@@ -140,22 +134,20 @@ def test_missing_and_additional_headers() -> None:
         rejected(token(header=header))
 
 
-@pytest.mark.parametrize(("revision", "issued", "number", "seconds", "void"), [
-    (6, NOW, 7, NOW, True),
-    (7, NOW, 7, NOW + 10, False),
-    (8, NOW, 7, NOW + 10, False),
-    (8, NOW - 60, 7, NOW + 10, True),
-])  # fmt: skip
-def test_a_revocation_of_all_tokens_voids_those_before_it(
-    revision: int, issued: int, number: int, seconds: int, void: bool
-) -> None:
+def test_a_revocation_of_all_tokens_voids_those_before_it() -> None:
     """The number of the revocation decides, whatever the clocks say.
 
     If a backup was restored, an earlier token may have a number that was assigned again.
     """
-    claims = VERIFIER.verify(token(rev=revision, iat=issued, exp=NOW + 100), NOW)
-    assert claims.revision == revision
-    assert claims.is_voided_by(Revocation(number, claims.account, "", seconds)) is void
+    for revision, issued, number, seconds, void in (
+    (6, NOW, 7, NOW, True),
+    (7, NOW, 7, NOW + 10, False),
+    (8, NOW, 7, NOW + 10, False),
+    (8, NOW - 60, 7, NOW + 10, True),
+    ):  # fmt: skip
+        claims = VERIFIER.verify(token(rev=revision, iat=issued, exp=NOW + 100), NOW)
+        assert claims.revision == revision
+        assert claims.is_voided_by(Revocation(number, claims.account, "", seconds)) is void
 
 
 def test_an_unknown_key_can_be_requested() -> None:

@@ -14,9 +14,8 @@ from services.auth.identifiers import (
 )
 
 
-@pytest.mark.parametrize(
-    "spellings",
-    [
+def test_spellings_of_one_address() -> None:
+    for spellings in (
         [
             "ann@example.org",
             " Ann@Example.ORG ",
@@ -26,11 +25,9 @@ from services.auth.identifiers import (
         ],
         ["ann@bücher.example", "ann@BÜCHER.example", "ann@bu\u0308cher.example", "ann@xn--bcher-kva.example"],
         ["josé@example.org", "jose\u0301@example.org", "JOSÉ@example.org"],
-    ],
-)
-def test_spellings_of_one_address(spellings: list[str]) -> None:
-    assert len({email_key(spelling) for spelling in spellings}) == 1
-    assert all(is_valid_email(plain_email(spelling)) for spelling in spellings[:-1])
+    ):
+        assert len({email_key(spelling) for spelling in spellings}) == 1
+        assert all(is_valid_email(plain_email(spelling)) for spelling in spellings[:-1])
 
 
 @pytest.mark.parametrize("email", ["anna@example.org", "ann@bucher.example", "rnary@example.org", "ann"])

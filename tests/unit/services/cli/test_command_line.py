@@ -159,17 +159,14 @@ def run(redirection: str, **environment: str) -> "subprocess.CompletedProcess[st
     return subprocess.run(["/bin/sh", "-c", command], env=variables, capture_output=True, text=True, errors="replace")
 
 
-@pytest.mark.parametrize(
-    ("redirection", "status", "error"),
-    [
+def test_an_output_that_takes_nothing() -> None:
+    for redirection, status, error in (
         (">/dev/full", 1, "Error: the output cannot be written: No space left on device. Make room on the disk\n"),
         (">&-", 0, ""),
         (">&- 2>&- <&-", 0, ""),
-    ],
-)
-def test_an_output_that_takes_nothing(redirection: str, status: int, error: str) -> None:
-    done = run(redirection)
-    assert (done.returncode, done.stderr) == (status, error)
+    ):
+        done = run(redirection)
+        assert (done.returncode, done.stderr) == (status, error)
 
 
 def test_a_locale_that_lacks_characters() -> None:

@@ -14,18 +14,15 @@ def _names(url: str, count: int) -> list[str]:
     return [one.name for one in message_replicas(settings, count)]
 
 
-@pytest.mark.parametrize(
-    ("url", "count", "names"),
-    [
+def test_message_has_as_many_replicas_as_requested() -> None:
+    for url, count, names in (
         (_SQLITE, 0, ["message"]),
         (_SQLITE, 1, ["message"]),
         (_POSTGRESQL, 0, ["message", "message-2"]),
         (_POSTGRESQL, 1, ["message"]),
         (_POSTGRESQL, 4, ["message", "message-2", "message-3", "message-4"]),
-    ],
-)
-def test_message_has_as_many_replicas_as_requested(url: str, count: int, names: list[str]) -> None:
-    assert _names(url, count) == names
+    ):
+        assert _names(url, count) == names
 
 
 def test_sqlite_has_one_writer() -> None:

@@ -143,9 +143,8 @@ def test_indexes_before_the_join_are_not_unread() -> None:
 # History
 
 
-@pytest.mark.parametrize(
-    ("start", "count", "older", "first_index", "expected"),
-    [
+def test_history_range() -> None:
+    for start, count, older, first_index, expected in (
         (10, 3, True, 1, (8, 10)),
         (2, 5, True, 1, (1, 2)),
         (-1, 3, True, 1, (8, 10)),
@@ -157,10 +156,8 @@ def test_indexes_before_the_join_are_not_unread() -> None:
         (-2, 5, False, 1, (9, 10)),
         (7, 9, True, 5, (5, 7)),
         (1, 3, False, 5, (5, 7)),
-    ],
-)
-def test_history_range(start: int, count: int, older: bool, first_index: int, expected: IndexRange) -> None:
-    assert history_range(GetHistory(ROOM, start, count, older), 10, first_index) == expected
+    ):
+        assert history_range(GetHistory(ROOM, start, count, older), 10, first_index) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Tests which users a message notifies, and which notifications a push service delays that does not work."""
 
-import pytest
-
 from services.session.push_rules import (
     ChatNature,
     Notified,
@@ -51,9 +49,8 @@ def test_the_newest_unread_message_notifies_and_a_mention_before_it_makes_it_urg
     assert notified(bob(), message(1), message(2, sender=BOB), message(3, *TO_BOB)) == [(3, True)]
 
 
-@pytest.mark.parametrize(
-    ("recipient", "hello", "mention", "private"),
-    [
+def test_levels() -> None:
+    for recipient, hello, mention, private in (
         (bob(), [(1, False)], [(1, True)], [(1, True)]),
         (bob(level="mentions"), [], [(1, True)], [(1, True)]),
         (bob(level="none"), [], [], []),
@@ -63,12 +60,10 @@ def test_the_newest_unread_message_notifies_and_a_mention_before_it_makes_it_urg
         (bob(until=NOW + 1), [], [], []),
         (bob(blocked=frozenset({ANN})), [], [], []),
         (bob(since=NOW), [], [], []),
-    ],
-)
-def test_levels(recipient: PushRecipient, hello: object, mention: object, private: object) -> None:
-    assert notified(recipient) == hello
-    assert notified(recipient, message(1, *TO_BOB)) == mention
-    assert notified(recipient, nature=PRIVATE) == private
+    ):
+        assert notified(recipient) == hello
+        assert notified(recipient, message(1, *TO_BOB)) == mention
+        assert notified(recipient, nature=PRIVATE) == private
 
 
 def test_in_the_lobby_only_mentions_notify_and_nothing_old_or_recalled_does() -> None:

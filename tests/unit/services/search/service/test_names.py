@@ -67,9 +67,8 @@ def named(query: str) -> Named:
     return found
 
 
-@pytest.mark.parametrize(
-    ("query", "chat", "account"),
-    [
+async def test_a_sender_is_found() -> None:
+    for query, chat, account in (
         ("from:77", 0, 77),
         ("from:me", 0, ME),
         ("from:ann", 0, 2),
@@ -77,10 +76,8 @@ def named(query: str) -> Named:
         ("from:ZOË", 10, 5),
         ("from:@carol", 0, 9),
         ("from:carol", 10, 9),
-    ],
-)
-async def test_a_sender_is_found(query: str, chat: int, account: int) -> None:
-    assert await NameResolver(Services().request, 1.0).sender(named(query), ME, ChatId(chat)) == account
+    ):
+        assert await NameResolver(Services().request, 1.0).sender(named(query), ME, ChatId(chat)) == account
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,8 @@ def test_words_phrases_exclusions_and_filters() -> None:
     assert query.has == {ContentKind.LINK, ContentKind.IMAGE}
 
 
-@pytest.mark.parametrize(
-    ("query", "zone", "before", "after"),
-    [
+def test_dates_and_times() -> None:
+    for query, zone, before, after in (
         ("before:1970-01-02", 0, 86_400_000, None),
         ("after:1970-01-02", 0, None, 2 * 86_400_000 - 1),
         ("before:1970-01-02", 60, 82_800_000, None),
@@ -56,11 +55,9 @@ def test_words_phrases_exclusions_and_filters() -> None:
         ("after:1970-01-01t10:30+01:00", -300, None, 34_200_000),
         ("before:1970-01-01T00:00:01.5Z", -300, 1_500, None),
         ("before:1969", 0, -365 * 86_400_000, None),
-    ],
-)
-def test_dates_and_times(query: str, zone: int, before: int | None, after: int | None) -> None:
-    parsed = parse(query, zone)
-    assert (parsed.before, parsed.after) == (before, after)
+    ):
+        parsed = parse(query, zone)
+        assert (parsed.before, parsed.after) == (before, after)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +79,8 @@ def test_errors_name_what_is_wrong_and_where(query: str, text: str, place: tuple
     assert (caught.value.text, (caught.value.start, caught.value.length)) == (text, place)
 
 
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
+def test_what_stands_together() -> None:
+    for query, words in (
         ("", []),
         ('- -- "" \' …', []),
         ("https://example.org/a?b=1", [["https", "example", "org", "a", "b", "1"]]),
@@ -94,15 +90,12 @@ def test_errors_name_what_is_wrong_and_where(query: str, text: str, place: tuple
         ("„Guten Tag“ «oui» “yes”", [["guten", "tag"], ["oui"], ["yes"]]),
         ('צה"ל', [["צה", "ל"]]),
         ("今天，公园", [["今", "天", "公", "园"]]),
-    ],
-)
-def test_what_stands_together(query: str, words: list[list[str]]) -> None:
-    assert shape(parse(query)) == words
+    ):
+        assert shape(parse(query)) == words
 
 
-@pytest.mark.parametrize(
-    ("query", "text", "found"),
-    [
+def test_marks() -> None:
+    for query, text, found in (
         ("cafe park", "Im Park: ein Café", ["Park", "Café"]),
         ('"cafe"', "ein Café", None),
         ('"CAFÉ"', "ein cafe\u0301!", ["cafe\u0301"]),
@@ -122,11 +115,9 @@ def test_what_stands_together(query: str, words: list[list[str]]) -> None:
         ("吧", "去公园吧", ["吧"]),
         ('"去公园" love', "去公园 love", ["去公园", "love"]),
         ("has:link", "what ever", []),
-    ],
-)
-def test_marks(query: str, text: str, found: list[str] | None) -> None:
-    places = marks(text, parse(query))
-    assert (None if places is None else [text[at : at + length] for at, length in places]) == found
+    ):
+        places = marks(text, parse(query))
+        assert (None if places is None else [text[at : at + length] for at, length in places]) == found
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from services.session.service.push_texts import MAX_BYTES, PushTexts, Shown
 from services.session.store.push_turns import IrcPlace
 from shared.contract.body import pack_segments
@@ -31,19 +29,16 @@ def test_a_closed_chat_that_fits_is_named() -> None:
     assert (json.loads(message.text)["close"], message.closed) == (["9"], [ChatId(9)])
 
 
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
+def test_a_client_of_irc_gets_one_line() -> None:
+    for content, line in (
         ("full", ":ann!u1@1.irc.example PRIVMSG #Team~5 :hello"),
         ("sender", ":ann!u1@1.irc.example PRIVMSG #Team~5 :New message"),
         ("none", ":irc.dragoman.local PRIVMSG #Team~5 :New message"),
-    ],
-)
-def test_a_client_of_irc_gets_one_line(content: str, line: str) -> None:
-    texts, place = PushTexts(Settings(push={"content": content})), IrcPlace("ann!u1@1.irc.example", "#Team~5")
-    message = Message(ChatId(5), 7, MessageId(7), AccountId(1), 1_700_000_000_456, HELLO, Nonce(7))
-    sent = texts.of_line(Shown(message, "", "", 1, 1, True, [ChatId(9)]), place, "en")
-    assert sent.closed == [ChatId(9)]
-    assert sent.text.decode() == f"@time=2023-11-14T22:13:20.456Z;msgid=5-7 {line}"
-    long = texts.of_line(Shown(_MESSAGE, "", "", 1, 1, True), place, "en").text.partition(b" ")[2]
-    assert len(long) <= 510
+    ):
+        texts, place = PushTexts(Settings(push={"content": content})), IrcPlace("ann!u1@1.irc.example", "#Team~5")
+        message = Message(ChatId(5), 7, MessageId(7), AccountId(1), 1_700_000_000_456, HELLO, Nonce(7))
+        sent = texts.of_line(Shown(message, "", "", 1, 1, True, [ChatId(9)]), place, "en")
+        assert sent.closed == [ChatId(9)]
+        assert sent.text.decode() == f"@time=2023-11-14T22:13:20.456Z;msgid=5-7 {line}"
+        long = texts.of_line(Shown(_MESSAGE, "", "", 1, 1, True), place, "en").text.partition(b" ")[2]
+        assert len(long) <= 510
