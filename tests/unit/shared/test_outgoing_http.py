@@ -200,18 +200,20 @@ async def write_forever(writer: asyncio.StreamWriter, data: bytes) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_what_is_no_response() -> None:
-    for response in (
+@pytest.mark.parametrize(
+    "response",
+    [
         b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"x" * 100_000,
         b"HTTP/1.1 200 OK\r\na: " + b"b" * 100_000, b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n",
-    ):  # fmt: skip
+    ],
+)  # fmt: skip
+async def test_what_is_no_response(response: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(response)
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n{}")
-            writer.write(response)
-
-        async with server(serve) as url, client(LOOPBACK) as http:
-            assert await failure(post(http, url)) == "no response of HTTP"
+    async with server(serve) as url, client(LOOPBACK) as http:
+        assert await failure(post(http, url)) == "no response of HTTP"
 
 
 async def test_an_early_hint_is_no_status() -> None:
@@ -397,17 +399,20 @@ async def test_what_comes_without_a_request_is_no_response() -> None:
         assert server.requests == [0, 1, 2]
 
 
-async def test_a_connection_that_is_to_end_or_has_no_whole_body_yet_carries_no_other() -> None:
-    for answer in (
+@pytest.mark.parametrize(
+    "answer",
+    [
         b"HTTP/1.0 201 Created\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 201 Created\r\n\r\n",
         b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nabc",
         b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nwrong\r\n",
-    ):  # fmt: skip
-        async with KeepingServer() as server, keeping() as http:
-            server.answers = [ServerAnswer(answer)]
-            assert [(await post(http, server.url())).status for _ in range(2)] == [201, 201]
-            assert server.requests == [0, 1]
+    ],
+)  # fmt: skip
+async def test_a_connection_that_is_to_end_or_has_no_whole_body_yet_carries_no_other(answer: bytes) -> None:
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [ServerAnswer(answer)]
+        assert [(await post(http, server.url())).status for _ in range(2)] == [201, 201]
+        assert server.requests == [0, 1]
 
 
 async def test_a_body_that_has_arrived_is_skipped() -> None:

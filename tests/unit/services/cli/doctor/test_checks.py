@@ -12,8 +12,9 @@ from shared.settings.edge import EdgeSettings
 HTTPS = "https://chat.example"
 
 
-def test_trusted_proxies() -> None:
-    for networks, public_url, certificate, good, words in (
+@pytest.mark.parametrize(
+    ("networks", "public_url", "certificate", "good", "words"),
+    [
         ([], "", "", True, "no proxy is trusted"),
         ([], "http://chat.example", "", True, "no proxy is trusted"),
         ([], HTTPS, "chat.pem", True, "no proxy is trusted"),
@@ -22,12 +23,12 @@ def test_trusted_proxies() -> None:
         (["10.0.0.0/8", "0.0.0.0/0"], HTTPS, "", False, "covers all addresses (0.0.0.0/0)"),
         (["0.0.0.0/1", "128.0.0.0/1"], "", "", False, "covers all addresses (0.0.0.0/0)"),
         (["::/0"], "", "chat.pem", False, "covers all addresses (::/0)"),
-    ):
-        found = trusted_proxies(
-            EdgeSettings(trusted_proxies=networks, public_url=public_url, tls_certificate=certificate)
-        )
-        assert (found.what, found.good) == ("proxies", good)
-        assert words in found.text
+    ],
+)
+def test_trusted_proxies(networks: list[str], public_url: str, certificate: str, good: bool, words: str) -> None:
+    found = trusted_proxies(EdgeSettings(trusted_proxies=networks, public_url=public_url, tls_certificate=certificate))
+    assert (found.what, found.good) == ("proxies", good)
+    assert words in found.text
 
 
 @pytest.mark.parametrize(
