@@ -356,7 +356,7 @@ class Database:
             return self._run_inline(self._writing, work)
         finally:
             turn.release()
-            self.log_mover.note_commit()
+            self.log_mover.is_written.set()
 
     def _run_inline(self, place: "_InlineExecutor", work: Callable[[sa.Connection], T]) -> T:
         with self._unavailable_on_error(), place.timed():

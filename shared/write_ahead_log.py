@@ -33,9 +33,10 @@ class LogMover:
     def __init__(self, database: str, connect: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         self._log_file = f"{database}-wal"
         self._connect = connect
-        self._is_written = threading.Event()
-        """Set while the log may have pages that are not moved yet. Otherwise the mover sleeps."""
-        self._is_written.set()
+        self.is_written = threading.Event()
+        """Set while the log may have pages that are not moved yet. Otherwise the mover sleeps. Each transaction that
+        writes sets it."""
+        self.is_written.set()
         self._is_due = threading.Event()
         self._closing = threading.Event()
         self.turn = threading.Lock()
@@ -44,22 +45,17 @@ class LogMover:
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
-    def note_commit(self) -> None:
-        """The event loop calls this after each of its transactions."""
-        if not self._is_written.is_set():
-            self._is_written.set()
-
     def after_commit(self) -> None:
         """The writer thread calls this after each transaction, because some transactions write hundreds of megabytes
         within an interval."""
-        self.note_commit()
+        self.is_written.set()
         with suppress(OSError):
             if os.stat(self._log_file).st_size > LOG_BYTES:
                 self._is_due.set()
 
     def close(self) -> None:
         self._closing.set()
-        self._is_written.set()
+        self.is_written.set()
         self._is_due.set()
         self._thread.join()
 
@@ -71,20 +67,20 @@ class LogMover:
                 _log.warning("checkpoint failed", error=repr(error))
             except Exception:
                 _log.exception("checkpoint failed")
-            self._is_written.set()
+            self.is_written.set()
 
     def _keep_moving(self) -> None:
         with self._connect() as connection:
             connection.execute("PRAGMA busy_timeout=500")
             while self._wait():
-                self._is_written.clear()
+                self.is_written.clear()
                 while not self._move(connection):
                     if self._closing.wait(_INTERVAL_SECONDS):
                         return
 
     def _wait(self) -> bool:
         """Waits until the log must be moved, and then returns True. Returns False when the mover must end."""
-        self._is_written.wait()
+        self.is_written.wait()
         if not self._closing.is_set():
             self._is_due.wait(_INTERVAL_SECONDS)
         self._is_due.clear()
@@ -99,7 +95,7 @@ class LogMover:
             _, pages, moved = _checkpoint(connection, "PASSIVE")
             if pages < _LONG_PAGES:
                 if moved < pages:  # a transaction still reads what it would overwrite
-                    self._is_written.set()
+                    self.is_written.set()
                 return True
         with self.turn:
             is_busy, pages, moved = _checkpoint(connection, "PASSIVE")

@@ -203,7 +203,7 @@ class Bus:
         if not self._workers:
             self._broker.subscribe(health_inbox(self._service), ignore_probe, "")
         self._workers.append(
-            DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer, self._replicas)
+            DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
         )
 
     def notify_events_lost(self, callback: Callable[[], None]) -> None:
@@ -238,7 +238,7 @@ class Bus:
 
     async def _run_worker(self, worker: DurableWorker[Any]) -> None:
         try:
-            await worker.run(self._broker.client)
+            await worker.run(self._broker.client, self._replicas)
         finally:
             if not self._drained:
                 _log.error("worker ended", consumer=worker.name)

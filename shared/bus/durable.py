@@ -59,9 +59,7 @@ class DurableWorker(Generic[Q]):
         dead_letters: Counter,
         attempts: Counter,
         tracer: "Tracer | None",
-        replicas: int,
     ) -> None:
-        """`replicas`: the number of NATS servers that store each event."""
         self._attempts = attempts
         self._tracer = tracer
         # the series exists from the start, so that the first dead letter is visible as an increase
@@ -75,8 +73,8 @@ class DurableWorker(Generic[Q]):
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._failing = False
-        self._is_replicated = replicas > 1
         self._fetching: asyncio.Task[Msg | None] | None = None
+        self._fetch_seconds = _FETCH_SECONDS
 
     @property
     def name(self) -> str:
@@ -90,7 +88,9 @@ class DurableWorker(Generic[Q]):
         if self._fetching is not None:
             self._fetching.cancel()
 
-    async def run(self, client: Client) -> None:
+    async def run(self, client: Client, replicas: int) -> None:
+        """`replicas`: the number of NATS servers that store each event."""
+        self._fetch_seconds = _FETCH_SECONDS if replicas == 1 else _CLUSTER_FETCH_SECONDS
         stream = client.jetstream(timeout=2.0)
         subscription = await stream.pull_subscribe_bind(consumer=self.name, stream=STREAM)
         stopped = self._tasks.start(self._stopping.wait(), f"stop {self.name}")
@@ -129,9 +129,8 @@ class DurableWorker(Generic[Q]):
         await asyncio.wait({fetching})
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
-        seconds = _CLUSTER_FETCH_SECONDS if self._is_replicated else _FETCH_SECONDS
         try:
-            message = (await subscription.fetch(1, timeout=until_next(seconds)))[0]
+            message = (await subscription.fetch(1, timeout=until_next(self._fetch_seconds)))[0]
         except nats.errors.TimeoutError:
             message = None
         except nats.errors.Error as error:

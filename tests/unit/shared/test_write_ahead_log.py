@@ -116,7 +116,7 @@ def test_a_short_log_is_moved_and_not_restarted(begin: Begin) -> None:
     assert database.next_done(2) == ["PRAGMA busy_timeout=500", PASSIVE]
     for _ in range(2):
         database.write()
-        database.mover.note_commit()
+        database.mover.is_written.set()
         assert database.next_done(1) == [PASSIVE]
     assert database.close()
 
@@ -133,7 +133,7 @@ def test_the_mover_does_not_rest_until_all_is_moved(begin: Begin) -> None:
     database = begin(interval=0.01)
     database.next_done(2)
     with database.long_transaction():
-        database.mover.note_commit()
+        database.mover.is_written.set()
         assert database.next_done(3) == [PASSIVE] * 3
     assert database.close()
 
@@ -191,7 +191,7 @@ def test_a_long_log_is_moved_once(begin: Begin) -> None:
     database.next_done(1)
     database.mover.after_commit()
     _, first = database.done.get(timeout=WAIT_SECONDS)
-    database.mover.note_commit()
+    database.mover.is_written.set()
     _, second = database.done.get(timeout=WAIT_SECONDS)
     assert second - first >= PAUSE
     assert database.close()
