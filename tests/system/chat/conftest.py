@@ -76,11 +76,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="package")
 def chromium_browser() -> Iterator[Browser]:
-    """The browser of all tests of this package. Playwright can run only once at a time, so it ends with the package.
-
-    Without optimised code, which short pages hardly use, the tests take an eighth less CPU time.
-    """
-    with chromium("--process-per-site", "--js-flags=--no-opt") as started:
+    """The browser of all tests of this package. Playwright can run only once at a time, so it ends with the package."""
+    with chromium("--process-per-site") as started:
         yield started
 
 
