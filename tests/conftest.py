@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,9 +50,6 @@ gc.disable()  # pytest's collection leaves no garbage; pytest_collection_finish 
 
 _WORKERS_PER_CORE = 2.5
 _LONGEST_GROUPS = ("system", "machine", "chat", "chat_offline")
-_UNIT = Path(__file__).parent / "unit"
-_SYSTEMS_UNTIL = 0.6
-"""The last tests of whole systems begin after this part of the unit tests, because some of them take minutes."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -66,27 +63,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the longest groups first.
 
-    If they began late, one worker would still run them after the others had finished. The tests of whole systems, which
-    need the CPU, are spread over most of the unit tests, many of which wait.
+    If they began late, one worker would still run them after the others had finished.
     """
     if hasattr(config, "workerinput"):
         groups = {item: item.get_closest_marker("xdist_group") for item in items}
-        places = _places(dict.fromkeys(item.path for item in items))
-        items.sort(
-            key=lambda item: (
-                (mark := groups[item]) is None or mark.args[0] not in _LONGEST_GROUPS,
-                places[item.path],
-            )
-        )
-
-
-def _places(modules: Iterable[Path]) -> dict[Path, float]:
-    """Returns the place of each test module in the order of execution."""
-    unit, others = list[Path](), list[Path]()
-    for module in modules:
-        (unit if _UNIT in module.parents else others).append(module)
-    shares = ((unit, 1.0), (others, _SYSTEMS_UNTIL))
-    return {module: share * at / len(part) for part, share in shares for at, module in enumerate(part)}
+        items.sort(key=lambda item: (mark := groups[item]) is None or mark.args[0] not in _LONGEST_GROUPS)
 
 
 def pytest_collection_finish() -> None:
