@@ -140,11 +140,11 @@ def test_a_revocation_of_all_tokens_voids_those_before_it() -> None:
     If a backup was restored, an earlier token may have a number that was assigned again.
     """
     for revision, issued, number, seconds, void in (
-    (6, NOW, 7, NOW, True),
-    (7, NOW, 7, NOW + 10, False),
-    (8, NOW, 7, NOW + 10, False),
-    (8, NOW - 60, 7, NOW + 10, True),
-    ):  # fmt: skip
+        (6, NOW, 7, NOW, True),
+        (7, NOW, 7, NOW + 10, False),
+        (8, NOW, 7, NOW + 10, False),
+        (8, NOW - 60, 7, NOW + 10, True),
+    ):
         claims = VERIFIER.verify(token(rev=revision, iat=issued, exp=NOW + 100), NOW)
         assert claims.revision == revision
         assert claims.is_voided_by(Revocation(number, claims.account, "", seconds)) is void
