@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 from importlib import import_module
 
 import pytest
@@ -31,7 +30,10 @@ def url_of(database: Database) -> str:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_locked_table_is_found_by_its_service(service: str, postgres_server: PostgresServer) -> None:
+async def test_a_locked_table_is_found_by_its_service(
+    service: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_LOCK_WAIT", "200ms")
     tables: tuple[str, ...] = import_module(f"services.{service}.store").CHECKED_TABLES
     with postgres_server.database() as url:
         database = Database(create_tables(service, url))
@@ -47,8 +49,13 @@ async def test_a_locked_table_is_found_by_its_service(service: str, postgres_ser
 async def test_a_row_that_is_locked_is_found_while_others_wait_for_it(
     message: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "_STUCK_SECONDS", 1.5)
-    work = partial(sa.Connection.execute, statement=sa.text("UPDATE heads SET last_index = 1 WHERE chat_id = 1"))
+    monkeypatch.setattr(database_module, "_STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(database_module, "_WAITED_SECONDS", 0.3)
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(sa.text("SET LOCAL statement_timeout = 1500"))
+        connection.execute(sa.text("UPDATE heads SET last_index = 1 WHERE chat_id = 1"))
+
     await message.write(lambda connection: connection.execute(sa.text("INSERT INTO heads VALUES (1, 0, 0)")))
     with forgotten_transaction(url_of(message), "SELECT 1 FROM heads WHERE chat_id = 1 FOR UPDATE"):
         waiting = asyncio.create_task(message.write(work))

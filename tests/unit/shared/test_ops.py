@@ -60,7 +60,8 @@ async def test_ready_when_all_answer() -> None:
         assert await get(ops, "/healthz") == (200, "ok\n")
 
 
-async def test_not_ready_names_what_does_not_answer_and_is_alive() -> None:
+async def test_not_ready_names_what_does_not_answer_and_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared.ops, "_CHECK_SECONDS", 0.1)
     async with serving({"nats": fine, "database": broken, "redis": hanging}) as ops:
         status, text = await get(ops, "/readyz")
         assert status == 503

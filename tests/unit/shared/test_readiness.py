@@ -1,8 +1,10 @@
 """Checks of dependencies: a result is valid for a moment and shared, and a check that hangs makes no caller wait."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -44,14 +46,15 @@ def metric(registry: CollectorRegistry, name: str) -> float | None:
 
 
 async def test_a_result_is_shared_and_valid_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, database, redis = CollectorRegistry(), FakeDependency(), FakeDependency()
+    registry, database, redis, later = CollectorRegistry(), FakeDependency(), FakeDependency(), 0.0
+    monkeypatch.setattr(ops, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later))
     async with probing(registry, database, redis) as probed:
         assert await asyncio.gather(*(probed.failures() for _ in range(5))) == [{}] * 5
         database.error = "disk full"
         assert await probed.failures() == {}
         assert (database.checks, redis.checks) == (1, 0)
         assert metric(registry, "database") == 1
-        await asyncio.sleep(ops._VALID_SECONDS)
+        later = ops._VALID_SECONDS
         assert await probed.failures() == {"database": "ConnectionError: disk full"}
         assert metric(registry, "database") == 0
         database.error = ""

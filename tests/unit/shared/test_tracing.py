@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from local.ports import free_port
+from shared import tracing
 from shared.bus.client import Bus, Responder
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations
@@ -45,10 +46,6 @@ async def sent(collector: Collector, *tracers: Tracer) -> list[Seen]:
     for tracer in tracers:
         await tracer.shut_down()
     return collector.spans(lambda _: True)
-
-
-def at_least(count: int) -> Callable[[Sequence[Seen]], bool]:
-    return lambda spans: len(spans) >= count
 
 
 def named(spans: Sequence[Seen], name: str, kind: str = "") -> Seen:
@@ -192,8 +189,14 @@ async def buses(nats_server: NatsServer, new_tracer: Trace) -> AsyncIterator[tup
     await asyncio.gather(edge.stop(), auth.stop())
 
 
+async def sent_by(collector: Collector, *buses: Bus) -> list[Seen]:
+    """Stops the buses, and returns all spans."""
+    await asyncio.gather(*(bus.stop() for bus in buses))
+    return await sent(collector, *(bus._tracer for bus in buses if bus._tracer is not None))
+
+
 async def test_a_request_is_followed_to_the_database(
-    collector: Collector, buses: tuple[Bus, Bus], new_tracer: Trace, database_url: str
+    collector: Collector, buses: tuple[Bus, Bus], database_url: str
 ) -> None:
     edge, auth = buses
     database = Database(database_url, tracer=auth._tracer)
@@ -206,13 +209,14 @@ async def test_a_request_is_followed_to_the_database(
 
     auth.serve(ListRevocations.route, watched)
     await auth.start()
-    with new_tracer("edge").begin("Login"):
+    assert edge._tracer is not None
+    with edge._tracer.begin("Login"):
         await edge.send(ListRevocations(0))
         with pytest.raises(RequestError):
             await edge.send(ListRevocations(1))
     await edge.send(ListRevocations(0))  # this span would be a root, so it is not recorded
     await database.close()
-    spans = collector.spans(at_least(7))
+    spans = await sent_by(collector, edge, auth)
     assert len(spans) == 7
     assert {span.trace for span in spans} == {named(spans, "Login").trace}
     for client in [span for span in spans if (span.name, span.kind) == ("auth.watch", "client")]:
@@ -237,7 +241,7 @@ async def test_a_taken_request_goes_on_until_it_is_answered(collector: Collector
         await asyncio.sleep(0.05)
         await responder.reply(Revocations(1, [], maintenance=False))
         await requested
-    spans = collector.spans(at_least(3))
+    spans = await sent_by(collector, edge, auth)
     server = named(spans, "auth.watch", "server")
     assert server.parent == named(spans, "auth.watch", "client").id
     assert server.seconds >= 0.05
@@ -264,8 +268,7 @@ async def test_a_batch_has_a_cause_only_where_that_is_recorded(
     with auth._tracer.begin("deletion"):
         await auth.publish(on.NOTIFY_ALL, b"traced")
     await enough.wait()
-    await other.stop()
-    spans = collector.spans(at_least(2))
+    spans = await sent_by(collector, auth, other)
     deletion, notify = named(spans, "deletion"), named(spans, "notify", "consumer")
     assert (notify.parent, notify.service) == (deletion.id, "dragoman-edge")
     assert heard == [(b"quiet", ""), (b"traced", deletion.trace)]
@@ -287,8 +290,7 @@ async def test_a_durable_event_is_followed_to_its_handlers(
     with auth._tracer.begin("deletion"):
         await auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(AccountId(7)), key="deleted-7")
     trace_id = await handled.get()
-    await session.stop()
-    spans = collector.spans(at_least(2))
+    spans = await sent_by(collector, auth, session)
     deletion, handling = named(spans, "deletion"), named(spans, on.ACCOUNT_DELETED.subject, "consumer")
     assert (handling.parent, handling.trace, handling.service) == (deletion.id, trace_id, "dragoman-session")
 
@@ -311,7 +313,8 @@ def _work(tracer: Tracer, spans: int) -> None:
             pass
 
 
-async def test_a_collector_that_is_away_costs_nothing_but_the_spans() -> None:
+async def test_a_collector_that_is_away_costs_nothing_but_the_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_END_SECONDS", 0.5)
     tracer = Tracer(TracingSettings(endpoint=f"http://127.0.0.1:{free_port()}"), "edge")
     _work(tracer, 6_000)
     watching = asyncio.create_task(_lag(0.3))
@@ -322,7 +325,10 @@ async def test_a_collector_that_is_away_costs_nothing_but_the_spans() -> None:
     assert await watching < 1.5
 
 
-async def test_of_what_waits_for_the_collector_only_so_much_is_kept(collector: Collector, new_tracer: Trace) -> None:
+async def test_of_what_waits_for_the_collector_only_so_much_is_kept(
+    collector: Collector, new_tracer: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "_GATHER_SECONDS", 0.1)
     collector.answers.clear()
     tracer = new_tracer()
     _work(tracer, 10_000)
@@ -331,7 +337,8 @@ async def test_of_what_waits_for_the_collector_only_so_much_is_kept(collector: C
     assert len(collector.spans(lambda spans: any(span.name == "last" for span in spans))) < 7_000
 
 
-async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> None:
+async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_END_SECONDS", 1.1)
     collector.answers.clear()
     tracer = Tracer(TracingSettings(endpoint=collector.endpoint), "edge")
     _work(tracer, 6_000)

@@ -4,7 +4,8 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import nats
 import pytest
@@ -12,10 +13,9 @@ from nats.js.api import StreamInfo
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from shared.bus import durable, streams
+from shared.bus import connection, durable, streams
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
-from shared.bus.streams import ACK_WAIT_SECONDS
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
@@ -74,6 +74,19 @@ async def stream(server: NatsServer, name: str) -> StreamInfo:
 async def until_empty(server: NatsServer) -> None:
     while (await stream(server, on.STREAM)).state.messages:
         await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def impatient_server(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> NatsServer:
+    """A nats-server that delivers an event again after a second without acknowledgement.
+
+    Buses give up a server that does not answer for about as long.
+    """
+    for module in (durable, streams):
+        monkeypatch.setattr(module, "ACK_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "_PING_SECONDS", 0.4)
+    await nats_server.make_fresh()
+    return nats_server
 
 
 async def test_every_service_works_on_an_event_and_then_it_is_gone(nats_server: NatsServer) -> None:
@@ -204,19 +217,20 @@ async def test_work_goes_on_after_the_broker_was_killed(nats_server: NatsServer)
 
 @pytest.mark.parametrize("is_killed", [True, False])
 async def test_the_next_event_comes_although_the_connection_of_the_fetch_has_ended(
-    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+    impatient_server: NatsServer, monkeypatch: pytest.MonkeyPatch, is_killed: bool
 ) -> None:
     monkeypatch.setattr(durable, "_FETCH_SECONDS", 3600.0)
-    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
+    auth, session = auth_bus(impatient_server), DurableService(impatient_server, "session")
     reconnected = asyncio.Event()
     session.bus.notify_connection_lost(lambda _: reconnected.set())
     async with running(auth, session.bus):
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
         assert await session.done.get() == 7
         if is_killed:
-            await asyncio.to_thread(nats_server.restart)
+            await asyncio.to_thread(impatient_server.restart)
         else:
-            await until_disconnected_by_freeze(nats_server)
+            with frozen(impatient_server) as disconnections:
+                await until(lambda: disconnections() == 2)
         async with asyncio.timeout(WAIT_SECONDS):
             await reconnected.wait()
             while not await _reachable(auth):
@@ -226,12 +240,13 @@ async def test_the_next_event_comes_although_the_connection_of_the_fetch_has_end
                 pass  # after a lost acknowledgement, the previous event comes twice
 
 
-async def until_disconnected_by_freeze(server: NatsServer) -> None:
-    """Freeze the server until both buses have given up their connections."""
+@contextmanager
+def frozen(server: NatsServer) -> Iterator[Callable[[], int]]:
+    """Inside this context, the server is frozen. Yields a function that counts the connections that buses gave up."""
     with capture_logs() as logs:
         server.pause()
         try:
-            await until(lambda: [line["event"] for line in logs].count("bus disconnected") == 2)
+            yield lambda: [line["event"] for line in logs].count("bus disconnected")
         finally:
             server.resume()
 
@@ -316,13 +331,13 @@ async def until_printed(output: asyncio.StreamReader, line: bytes) -> None:
 
 @pytest.mark.parametrize(("fault", "is_handling"), [(signal.SIGKILL, True), (signal.SIGSTOP, False)])
 async def test_what_a_failed_process_has_comes_to_another(
-    nats_server: NatsServer, fault: signal.Signals, is_handling: bool
+    impatient_server: NatsServer, fault: signal.Signals, is_handling: bool
 ) -> None:
     """The time for the failed process's acknowledgement passes. Then another process gets the event."""
     settings, auth, session = (
-        nats_server.settings("session"),
-        auth_bus(nats_server),
-        DurableService(nats_server, "session"),
+        impatient_server.settings("session"),
+        auth_bus(impatient_server),
+        DurableService(impatient_server, "session"),
     )
     arguments = (settings.url, settings.password.get_secret_value())
     other = await asyncio.create_subprocess_exec(sys.executable, "-c", _OTHER_PROCESS, *arguments, stdout=PIPE)
@@ -336,7 +351,7 @@ async def test_what_a_failed_process_has_comes_to_another(
             other.send_signal(fault)
             if not is_handling:
                 await auth.publish_event(DELETED, deletion(7), key="deleted-7")
-            async with running(session.bus), asyncio.timeout(ACK_WAIT_SECONDS + WAIT_SECONDS):
+            async with running(session.bus), asyncio.timeout(WAIT_SECONDS):
                 assert await session.done.get() == 7
     finally:
         if other.returncode is None:
@@ -344,23 +359,20 @@ async def test_what_a_failed_process_has_comes_to_another(
         await other.wait()
 
 
-async def test_an_event_in_progress_survives_a_frozen_broker(nats_server: NatsServer) -> None:
+async def test_an_event_in_progress_survives_a_frozen_broker(impatient_server: NatsServer) -> None:
     auth, session, message = (
-        auth_bus(nats_server),
-        DurableService(nats_server, "session"),
-        DurableService(nats_server, "message"),
+        auth_bus(impatient_server),
+        DurableService(impatient_server, "session"),
+        DurableService(impatient_server, "message"),
     )
     session.gate.clear()
     async with running(auth, session.bus, message.bus):
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
         while not session.calls:
             await asyncio.sleep(0.01)
-        nats_server.pause()
-        try:
+        with frozen(impatient_server) as disconnections:
             session.gate.set()
             assert await session.done.get() == 7
-            await asyncio.sleep(7)  # nats-py gives the connection up after three pings, two seconds apart
-        finally:
-            nats_server.resume()
-        async with asyncio.timeout(ACK_WAIT_SECONDS + WAIT_SECONDS):
-            await until_empty(nats_server)
+            await until(lambda: disconnections() == 3)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await until_empty(impatient_server)

@@ -48,6 +48,17 @@ async def server(_server: NodesNatsServer) -> NodesNatsServer:
     return _server
 
 
+def shorten_decisions(configuration: dict[str, Any]) -> None:
+    """Lets an attempt to connect wait for auth for one second."""
+    configuration["authorization"]["timeout"] = 1
+
+
+@pytest.fixture
+def impatient_server(server: NodesNatsServer) -> Iterator[NodesNatsServer]:
+    with server.configured(shorten_decisions):
+        yield server
+
+
 async def revocations(request: ListRevocations) -> Revocations:
     return Revocations(last=request.since + 1, revocations=[], maintenance=False)
 
@@ -186,7 +197,10 @@ async def test_a_rejected_attempt_leaves_no_socket_open(server: NodesNatsServer)
         gc.collect()  # an open socket would cause a warning here, and the warning would fail the test
 
 
-async def test_a_node_waits_for_auth_at_its_start_and_after_the_broker_was_away(server: NodesNatsServer) -> None:
+async def test_a_node_waits_for_auth_at_its_start_and_after_the_broker_was_away(
+    impatient_server: NodesNatsServer,
+) -> None:
+    server = impatient_server
     node, auth = NodeProcess(server), new_auth(server)
     starting = asyncio.create_task(node.bus.start())
     await asyncio.wait([starting], timeout=0.5)
@@ -218,7 +232,8 @@ async def is_connected(bus: Bus) -> bool:
 
 async def test_doctor_checks_the_rights_of_a_node(server: NodesNatsServer) -> None:
     settings = server.settings("edge")
-    (found,) = await broker.check(settings, Server.ELSEWHERE)
+    with server.configured(shorten_decisions):
+        (found,) = await broker.check(settings, Server.ELSEWHERE)
     assert "auth" in found.text
     async with running(new_auth(server)):
         (found,) = await broker.check(settings, Server.ELSEWHERE)

@@ -1,7 +1,9 @@
 """Tests requests to which every process replies."""
 
+import pytest
 from prometheus_client import CollectorRegistry
 
+from shared.bus import request_sender
 from shared.bus.client import Bus
 from shared.contract.audit import TracedMessages, TraceMessages
 from shared.contract.errors import ErrorCode, RequestError
@@ -32,7 +34,10 @@ async def test_the_replies_of_all_come_without_errors(nats_server: NatsServer) -
             await bus.stop()
 
 
-async def test_without_any_process_there_are_no_replies(nats_server: NatsServer) -> None:
+async def test_without_any_process_there_are_no_replies(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_sender, "_QUIET_SECONDS", 0.1)
     bus = Bus(nats_server.settings("admin"), "admin", CollectorRegistry())
     await bus.start()
     assert await bus.request_all(TraceMessages.route, TraceMessages("x")) == []
