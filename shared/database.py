@@ -28,7 +28,8 @@ from sqlalchemy.pool import QueuePool
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.errors import StartupError
-from shared.telemetry import LATENCY_BUCKETS, PlainHistogram, log
+from shared.plain_histogram import LATENCY_BUCKETS, PlainHistogram
+from shared.telemetry import log
 from shared.write_ahead_log import LOG_BYTES, LogMover
 
 if TYPE_CHECKING:

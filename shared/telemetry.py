@@ -4,24 +4,17 @@ import logging
 import random
 import re
 import sys
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from itertools import accumulate
 from typing import NamedTuple, TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, Metric, PlatformCollector, ProcessCollector
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from shared.settings.servers import LogSettings
 
 trace: ContextVar[str] = ContextVar("trace", default="")
 """The W3C trace id (32 hex digits) of the current frame; empty outside of a frame."""
 
-LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-"""The buckets of histograms, in seconds."""
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -100,48 +93,6 @@ def log(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module. Never pass it secrets or message texts."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
-
-
-class PlainHistogram(Collector):
-    """A histogram of plain numbers. It is for values that are observed with each batch or message, because a histogram
-    of prometheus_client needs ten calls for each. Only the event loop's thread may observe values. `bounds` are
-    ascending. `labels` distinguish several series."""
-
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        bounds: Sequence[float],
-        registry: CollectorRegistry,
-        labels: tuple[str, ...] = (),
-    ) -> None:
-        self._name = name
-        self._documentation = documentation
-        self.bounds = bounds
-        self._labelnames = labels  # prometheus_client's metrics also have this attribute
-        self._series: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
-        """The counts of each bucket and their sum, by the values of the labels."""
-        if not labels:
-            self.observe(0.0, 0)
-        registry.register(self)
-
-    def observe(self, value: float, times: int = 1, of: tuple[str, ...] = ()) -> None:
-        """Observes a value `times` times. `of`: the values of the labels."""
-        series = self._series.get(of)
-        if series is None:
-            series = self._series[of] = [0] * (len(self.bounds) + 1), [0.0]
-        counts, total = series
-        counts[bisect_left(self.bounds, value)] += times
-        total[0] += value * times
-
-    def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labelnames)
-        bounds = [*map(str, map(float, self.bounds)), "+Inf"]
-        # another thread collects the metrics while this mapping may grow
-        for of, (counts, total) in list(self._series.items()):
-            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
-            family.add_metric(of, buckets, total[0])
-        yield family
 
 
 def new_registry() -> CollectorRegistry:

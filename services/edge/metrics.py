@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from shared.contract.audit import LOST
-from shared.telemetry import LATENCY_BUCKETS, PlainHistogram
+from shared.plain_histogram import LATENCY_BUCKETS, PlainHistogram
 
 _SECONDS = (*LATENCY_BUCKETS, 60)
 

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.contract.errors import ErrorCode
 from shared.contract.message import ChangeKind
-from shared.telemetry import LATENCY_BUCKETS, PlainHistogram
+from shared.plain_histogram import LATENCY_BUCKETS, PlainHistogram
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 524_288)

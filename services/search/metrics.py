@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.telemetry import LATENCY_BUCKETS
+from shared.plain_histogram import LATENCY_BUCKETS
 
 
 class SearchMetrics:

@@ -26,9 +26,10 @@ from shared.bus.streams import EventStreams, ignore_probe
 from shared.contract.errors import INTERNAL_ERROR, Failure
 from shared.contract.routes import HasRoute, Route
 from shared.contract.subjects import STREAM, Topic, health_inbox
+from shared.plain_histogram import LATENCY_BUCKETS, PlainHistogram
 from shared.settings.servers import NatsSettings
 from shared.tasks import Tasks
-from shared.telemetry import LATENCY_BUCKETS, PlainHistogram, log
+from shared.telemetry import log
 
 if TYPE_CHECKING:
     from shared.tracing import Span, Tracer

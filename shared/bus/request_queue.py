@@ -13,9 +13,10 @@ from nats.aio.msg import Msg
 from shared.bus.requester_clocks import is_forgotten, is_late
 from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
+from shared.plain_histogram import PlainHistogram
 from shared.request_nonce import request_content, request_nonce
 from shared.tasks import Tasks
-from shared.telemetry import PlainHistogram, log, trace, trace_id_of
+from shared.telemetry import log, trace, trace_id_of
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer

@@ -16,8 +16,9 @@ from shared.bus.requester_clocks import deadline_headers
 from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
+from shared.plain_histogram import LATENCY_BUCKETS, PlainHistogram
 from shared.tasks import REQUEST_SECONDS, operation_end
-from shared.telemetry import LATENCY_BUCKETS, PlainHistogram, log, new_trace, trace, traceparent
+from shared.telemetry import log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer

@@ -37,13 +37,14 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.plain_histogram import PlainHistogram
 from shared.presence import scripts, states
 from shared.presence.scripts import SHARD_KEYS, SHARDS, Command, nodes_of
 from shared.presence.states import OFFLINE, GivenState, StoredState
 from shared.presence.sweep import read_pages, sweep_shard
 from shared.redis_server import LOST_CONNECTION
 from shared.settings.servers import RedisSettings
-from shared.telemetry import PlainHistogram, log
+from shared.telemetry import log
 from shared.tls import redis_options
 
 

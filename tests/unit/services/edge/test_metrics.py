@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
-from shared.telemetry import PlainHistogram
+from shared.plain_histogram import PlainHistogram
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 

@@ -9,8 +9,8 @@ from shared.bus import requester_clocks
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import DEADLINE
 from shared.contract.routes import Route
+from shared.plain_histogram import PlainHistogram
 from shared.tasks import Tasks
-from shared.telemetry import PlainHistogram
 
 NUMBERS = Route("numbers.get", int, int)
 
