@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
@@ -72,8 +72,6 @@ class BrokerConnection:
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks()
         self._round_trip: asyncio.Task[None] | None = None
-        self._until_disconnected: set[asyncio.Timeout] = set()
-        """The time limits that expire when the connection ends."""
         urls = settings.url.split(",")
         self._addresses = [url.rpartition("/")[2].rpartition("@")[2] for url in urls]
         self._node = node
@@ -162,22 +160,10 @@ class BrokerConnection:
         await self._settle()
 
     def request(
-        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]
+        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str], *, ends_with_connection: bool
     ) -> Coroutine[Any, Any, bytes]:
         """See NatsClient.send_request."""
-        return self.client.send_request(subject, payload, seconds, headers)
-
-    @asynccontextmanager
-    async def while_connected(self) -> AsyncIterator[None]:
-        """Runs the block while the connection lasts. Raises TimeoutError if the connection ends meanwhile, because the
-        reply to a request can be lost with the connection."""
-        limit = asyncio.timeout(None)
-        async with limit:
-            self._until_disconnected.add(limit)
-            try:
-                yield
-            finally:
-                self._until_disconnected.discard(limit)
+        return self.client.send_request(subject, payload, seconds, headers, ends_with_connection=ends_with_connection)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Send the buffered messages, and disconnect."""
@@ -281,9 +267,7 @@ class BrokerConnection:
             _log.warning("NATS does not answer yet", servers=self._addresses, setting="nats.url", error=self._failure)
 
     async def _on_disconnected(self) -> None:
-        ended, self._until_disconnected = self._until_disconnected, set()
-        for limit in ended:
-            limit.reschedule(0)
+        self.client.end_requests()
         if self._round_trip is not None:
             self._round_trip.cancel()
         if self._running:

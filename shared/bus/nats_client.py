@@ -51,30 +51,43 @@ class NatsClient(Client):
         super().__init__()
         self._request_sub_callback = _WhileReading(_never, self._answer)  # type: ignore[method-assign]
         self._requests = count()
+        self._ending_with_connection: set[asyncio.Future[Msg]] = set()
         self._is_write_due = False
 
     async def receive(self, subject: str, queue: str, receive: Receive) -> Subscription:
         """Subscribes. An exception of `receive` is reported as an error of the connection. Raises nats.errors.Error."""
         return await self.subscribe(subject, queue, _WhileReading(_never, receive))
 
-    async def send_request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
+    async def send_request(
+        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str], *, ends_with_connection: bool
+    ) -> bytes:
         """Send a request and return the reply. nats-py's `request` takes more time. Before Python 3.12, it also loses a
-        cancellation that occurs together with the reply. Raises nats.errors.Error."""
+        cancellation that occurs together with the reply. `ends_with_connection`: whether to raise TimeoutError at once
+        if the connection ends, because the reply can be lost with it. Raises nats.errors.Error."""
         if (prefix := self._resp_sub_prefix) is None:
             await self._init_request_sub()
-            return await self.send_request(subject, payload, seconds, headers)
+            prefix = self._resp_sub_prefix
+            assert prefix is not None
         loop, name = asyncio.get_running_loop(), str(next(self._requests))
         reply = self._resp_map[name] = loop.create_future()
         timer = loop.call_later(seconds, _give_up, reply)
+        if ends_with_connection:
+            self._ending_with_connection.add(reply)
         try:
             await self.publish(subject, payload, f"{prefix.decode()}{name}", headers)
             message: Msg = await reply
         finally:
             timer.cancel()
+            self._ending_with_connection.discard(reply)
             del self._resp_map[name]
         if message.headers and message.headers.get(Header.STATUS) == NO_RESPONDERS_STATUS:
             raise nats.errors.NoRespondersError
         return message.data
+
+    def end_requests(self) -> None:
+        """End the requests that end with the connection."""
+        for reply in self._ending_with_connection:
+            _give_up(reply)
 
     def write_pending(self) -> None:
         """Write published messages to the socket now. While the server does not read, the client keeps the messages and

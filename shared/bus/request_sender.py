@@ -102,13 +102,10 @@ class RequestSender:
             allowed = attempt(usual, left) if retry else left
             # each attempt has its own deadline, because replies to earlier attempts are not used
             headers |= deadline_headers(steady_ms(), allowed)
-            once = self._broker.request(subject, payload, allowed, headers)
             try:
-                if not retry:
-                    return await once
-                async with self._broker.while_connected():
-                    reply = await once
-                self._patience.replied(subject, time.monotonic() - began)
+                reply = await self._broker.request(subject, payload, allowed, headers, ends_with_connection=retry)
+                if retry:
+                    self._patience.replied(subject, time.monotonic() - began)
                 return reply
             except nats.errors.NoRespondersError:
                 if not wait_for_service:

@@ -320,7 +320,7 @@ async def test_the_last_attempt_has_all_the_time_that_is_left(
 ) -> None:
     now, attempts, deadlines = 0.0, list[float](), list[float]()
 
-    async def no_reply(_subject: str, _payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
+    async def no_reply(_subject: str, _payload: bytes, seconds: float, headers: dict[str, str], **_how: bool) -> bytes:
         nonlocal now
         attempts.append(seconds)
         deadlines.append(float(headers["Deadline"]) - float(headers["Sent"]))
@@ -343,7 +343,7 @@ async def test_slow_replies_give_later_attempts_more_time(
 ) -> None:
     now, attempts = 0.0, list[float]()
 
-    async def slow_reply(_subject: str, _payload: bytes, seconds: float, _headers: dict[str, str]) -> bytes:
+    async def slow_reply(_subject: str, _payload: bytes, seconds: float, _headers: object, **_how: bool) -> bytes:
         nonlocal now
         attempts.append(seconds)
         now += 0.4
