@@ -15,7 +15,7 @@ A frame is decoded just before it is processed, because its meaning depends on t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage, UploadCommand
 from services.edge.canonical.frames import Binary, Frame
@@ -64,11 +64,14 @@ class RejectedFrame:
     context: Any = None
 
 
-class PostBatch(NamedTuple):
+class PostBatch:
     """Messages to one chat, with the request of each message."""
 
-    requests: list[Request]
-    messages: list[PostMessage]
+    __slots__ = ("messages", "requests")
+
+    def __init__(self, requests: list[Request], messages: list[PostMessage]) -> None:
+        self.requests = requests
+        self.messages = messages
 
 
 QueueItem = Action | RejectedFrame

@@ -118,16 +118,20 @@ class ReadBuffer:
         """Note posted messages, at least one index. The indexes of one batch are mostly consecutive, but a repeated
         message has an earlier index. An account that posts has read all earlier messages of the chat. These messages
         still may not have arrived at each of its clients."""
-        self._posted_since.setdefault(account, now)
-        chats = self._ranges.setdefault(account, {})
-        low = high = indexes[0]
+        if account not in self._posted_since:
+            self._posted_since[account] = now
+        chats = self._ranges.get(account)
+        if chats is None:
+            chats = self._ranges[account] = {}
+        low = high = last = indexes[0]
         for index in indexes[1:]:
             if index != high + 1:
                 add_span(chats, chat, low, high)
                 low = index
             high = index
+            last = max(last, index)
         add_span(chats, chat, low, high)
-        self._read_up_to((account, chat), (max(indexes), connection))
+        self._read_up_to((account, chat), (last, connection))
 
     def _read_up_to(self, key: tuple[AccountId, ChatId], read: tuple[int, int]) -> None:
         known = self._reads.get(key)
@@ -376,10 +380,13 @@ async def _run_all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 def add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:
-    spans = ranges.setdefault(chat, [])
-    if spans and spans[-1][1] + 1 == low:
-        low, _ = spans.pop()
-    spans.append((low, high))
+    spans = ranges.get(chat)
+    if spans is None:
+        ranges[chat] = [(low, high)]
+    elif spans and spans[-1][1] + 1 == low:
+        spans[-1] = spans[-1][0], high
+    else:
+        spans.append((low, high))
 
 
 def merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -233,7 +233,7 @@ class LocalChats:
         if first.recent is not None:
             self._apply_recent_joins(chat, first.recent, first.version)
         sequencer = self._sequencers.get(chat)
-        if recipients is not None and (sequencer is None or not all(map(sequencer.members.__contains__, recipients))):
+        if recipients is not None and (sequencer is None or not sequencer.has_members(recipients)):
             sequencer = self._join_unannounced(chat, recipients, first.message.index, first.version)
         if sequencer is None:
             if recipients is None:

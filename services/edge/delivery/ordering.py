@@ -234,6 +234,13 @@ class ChatSequencer:
 
     # Members
 
+    def has_members(self, accounts: Collection[AccountId]) -> bool:
+        """Whether all these accounts are members."""
+        for account in accounts:  # `all` with a generator would take several times as long in C
+            if account not in self.members:
+                return False
+        return True
+
     def add_member(self, account: AccountId, first: int) -> None:
         """Add a member. `first`: the first index that the account may see, or 0 to keep the index known before."""
         self.members[account] = first or self.members.get(account, 0)

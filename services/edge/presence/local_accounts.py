@@ -254,7 +254,8 @@ class LocalAccounts:
 
     @property
     def has_unconfirmed(self) -> bool:
-        return any(self._unregistered)
+        due, since = self._unregistered
+        return bool(due or since)
 
     def is_unconfirmed(self, account: AccountId) -> bool:
         """Whether services may not know yet that the account is on this node, because it has just logged in without
