@@ -16,8 +16,13 @@ from tests.unit.services.search.peers import Peers
 
 @pytest.fixture(autouse=True)
 def gathers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes the pause between two commits of an index, so that the tests do not wait."""
+    """Removes the pause between two commits of an index, so that the tests do not wait.
+
+    The thread that writes keeps its priority. With a low one, it would wait for minutes for the tests of other
+    processes.
+    """
     monkeypatch.setattr(following, "_GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(following, "_lower_priority", lambda: None)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 """Tests when the index is committed, and what is found if a commit fails."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from secrets import token_hex
 
@@ -10,6 +13,7 @@ import pytest
 from services.search.index import message_index
 from services.search.index.message_index import MessageIndex
 from services.search.service import following
+from services.search.service.following import _lower_priority
 from shared.clock import now_ms
 from shared.database import Database
 from shared.settings.messages import MessageSettings
@@ -139,3 +143,9 @@ async def test_a_slow_first_index_is_committed_at_intervals(
     await peers.index()
     await peers.close()
     assert len([one for one in commits if one]) > 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such priority")
+def test_the_thread_that_writes_leaves_the_cpu_to_others() -> None:
+    with ThreadPoolExecutor(1, initializer=_lower_priority) as thread:
+        assert thread.submit(os.sched_getscheduler, 0).result() == os.SCHED_IDLE
