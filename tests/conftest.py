@@ -174,10 +174,11 @@ def s3_server(_s3_process: S3Server) -> S3Server:
 
 
 @pytest.fixture
-def collector() -> Iterator["Collector"]:
-    """A collector that receives the spans of the test."""
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator["Collector"]:
+    """A collector that receives the spans of the test. Tracers of this process send them soon."""
     from tests.support.collector import Collector  # imported here, because few tests need this slow library
 
+    monkeypatch.setattr("shared.tracing._GATHER_SECONDS", 0.1)
     with closing(Collector()) as collector:
         yield collector
 

@@ -325,10 +325,7 @@ async def test_a_collector_that_is_away_costs_nothing_but_the_spans(monkeypatch:
     assert await watching < 1.5
 
 
-async def test_of_what_waits_for_the_collector_only_so_much_is_kept(
-    collector: Collector, new_tracer: Trace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracing, "_GATHER_SECONDS", 0.1)
+async def test_of_what_waits_for_the_collector_only_so_much_is_kept(collector: Collector, new_tracer: Trace) -> None:
     collector.answers.clear()
     tracer = new_tracer()
     _work(tracer, 10_000)

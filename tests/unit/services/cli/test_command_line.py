@@ -18,6 +18,7 @@ from dragoman.main import main
 from local.options import OperatorError, read_settings, variable
 from local.settings_table import leaves
 from services.cli.admin import bus_client
+from shared.bus import request_sender
 from shared.database import make_engine
 from shared.errors import StartupError
 from shared.redis_server import redis_client
@@ -82,6 +83,7 @@ async def test_hostile_arguments(
 ) -> None:
     monkeypatch.chdir(installation)
     monkeypatch.setattr(bus_client, "_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(request_sender, "_QUIET_SECONDS", 0.1)
     chance = random.Random("-".join(path))
     takes_data = any(parameter.name == "data" for parameter in command.params)
     for _ in range(ROUNDS):

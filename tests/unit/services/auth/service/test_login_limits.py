@@ -188,7 +188,7 @@ async def test_an_attempt_does_not_wait_for_ever(limits: LoginLimiter, monkeypat
 async def test_the_limit_holds_when_redis_goes_away_during_attempts(
     valkey_server: ValkeyServer, metrics: AuthMetrics, failure: str
 ) -> None:
-    hasty = valkey_server.settings("auth").model_copy(update={"timeout_seconds": 2.0})
+    hasty = valkey_server.settings("auth").model_copy(update={"timeout_seconds": 1.0})
     window = SlidingWindow(hasty, metrics)
     limits = LoginLimiter(LimitsSettings(), window, count_failures=False)
     for number in range(10):

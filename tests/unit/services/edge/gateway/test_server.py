@@ -262,10 +262,10 @@ async def test_a_handshake_has_a_deadline(start: Start) -> None:
 
 
 async def test_the_next_request_has_a_deadline(start: Start) -> None:
-    gateway = await start(head_seconds=3.0)
+    gateway = await start(head_seconds=1.5)
     async with await RawPeer.dial(gateway.port) as peer:
         for _ in range(2):
-            await asyncio.sleep(1.6)
+            await asyncio.sleep(0.8)
             peer.send(GET)
             assert (await peer.head()).startswith("HTTP/1.1 200 ")
             assert await peer.some() == b"hello"

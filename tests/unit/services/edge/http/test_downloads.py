@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.edge import gateway
 from services.edge.http.downloads import ByteRange, RangeNotSatisfiable, disposition, parse_range
 from services.edge.identicons import avatar_path, avatar_png
 from services.edge.media.naming import safe_name
@@ -231,7 +232,10 @@ async def test_a_disconnect_frees_everything(site: HttpSite) -> None:
             assert site.registry.get_sample_value("dragoman_edge_media_read_bytes_total") == read
 
 
-async def test_the_shutdown_does_not_wait_for_slow_readers(site: HttpSite, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_shutdown_does_not_wait_for_slow_readers(
+    site: HttpSite, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "_REQUESTS_SECONDS", 0.3)
     media = await site.store(LARGE)
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
         peer.send(request("GET", f"/media/{media.id}"))

@@ -8,6 +8,7 @@ from hashlib import sha1, sha256
 
 import pytest
 
+from services.edge import gateway
 from services.edge.identicons import avatar_png
 from services.edge.media.resumable import PART_BYTES
 from services.edge.media.store import UPLOAD_KINDS
@@ -471,7 +472,8 @@ async def test_parts_with_a_checksum_wait_for_the_last_byte(site: HttpSite) -> N
     assert (await patch(site, path, len(content), b"x")).status == 204
 
 
-async def test_an_edge_that_ends_keeps_what_has_arrived(site: HttpSite) -> None:
+async def test_an_edge_that_ends_keeps_what_has_arrived(site: HttpSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_REQUESTS_SECONDS", 0.3)
     path = await created(site, 10)
     async with await RawPeer.dial(site.port) as peer:
         peer.send(patch_head(path, 10), b"12345")

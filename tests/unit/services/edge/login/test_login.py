@@ -7,13 +7,15 @@ import time
 import pytest
 
 from services.edge.app import Edge
+from services.edge.login import auth_state
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Login, Register
+from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.tokens import BadToken, Claims
 from tests.support.proxy import TcpProxy
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import dial, reply_to
 
@@ -179,17 +181,29 @@ async def test_unread_messages_are_counted_for_dialects_that_show_them(
     assert counted == [AccountId(101)]
 
 
-async def test_while_the_edge_is_cut_off_from_nats_a_login_is_answered_at_once(cluster: EdgeCluster) -> None:
+def is_silent(edge: Edge) -> bool:
+    try:
+        edge.auth_state.require_service()
+    except RequestError:
+        return True
+    return False
+
+
+async def test_while_the_edge_is_cut_off_from_nats_a_login_is_answered_at_once(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proxy = TcpProxy(cluster.nats.port)
     await proxy.start()
     cluster.stack.push_async_callback(proxy.close)
     edge = await cluster.add_edge(nats_port=proxy.port)
     proxy.time_out()
-    await asyncio.sleep(4.5)
-    for path, frame in (("/ws/pipe", "login|1|right"), ("/ws/ourchat-v2", V2_LOGIN)):
-        wire = dial(edge.endpoint, path)
-        async with asyncio.timeout(1.0):
-            await reply_to(wire, frame)
+    with monkeypatch.context() as patch:
+        patch.setattr(auth_state, "_SILENCE_SECONDS", 1.5)
+        await until(lambda: is_silent(edge))
+        for path, frame in (("/ws/pipe", "login|1|right"), ("/ws/ourchat-v2", V2_LOGIN)):
+            wire = dial(edge.endpoint, path)
+            async with asyncio.timeout(1.0):
+                await reply_to(wire, frame)
     assert json.loads(wire.received[-1])["status"] == 2
     proxy.clear()
     async with asyncio.timeout(WAIT_SECONDS):

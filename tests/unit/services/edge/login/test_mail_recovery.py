@@ -52,13 +52,16 @@ async def test_a_mail_and_its_ticket_need_no_login(cluster: EdgeCluster) -> None
 async def test_beside_auth_of_the_version_before_it_is_unavailable(
     cluster: EdgeCluster, members: dict[str, object]
 ) -> None:
-    client = NativeClient(await cluster.add_edge(request_seconds=1.0))
+    client = NativeClient(await cluster.add_edge(request_seconds=0.5))
     error = (await client.reply(client.send(op="recover", **members)))["error"]
     assert (error["code"], error["retry_ms"]) == ("unavailable", 1000)
 
 
-async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
+async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The recovery gets its reply even if no service lists the account's webhooks, links and bots."""
+    monkeypatch.setattr("services.edge.handlers.auth._COUNT_SECONDS", 0.3)
 
     async def recover(request: RecoverByTicket) -> Recovered:
         await cluster.auth.revoke(1)

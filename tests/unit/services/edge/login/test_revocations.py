@@ -14,6 +14,12 @@ from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
 
+@pytest.fixture(autouse=True)
+def shortly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edges request revocations often, so that no test waits for the next request."""
+    monkeypatch.setattr("services.edge.login.revocations._INTERVAL_SECONDS", 0.2)
+
+
 async def until_closed(device: EdgeClient, reason: str = "logged out") -> None:
     await device.socket.until(lambda: device.socket.closed_with is not None)
     assert device.socket.closed_with == (1008, reason)
@@ -40,6 +46,7 @@ async def test_while_auth_announces_its_state_revocations_are_requested_only_whe
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.login.revocations._INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr("services.edge.login.revocations._SILENCE_SECONDS", 1.5)
     edge = await cluster.add_edge()
     phone = await cluster.client(1)
     await cluster.auth.announce()
@@ -109,7 +116,7 @@ async def test_a_deletion_is_answered_and_other_devices_are_closed(cluster: Edge
 
 
 async def test_a_deletion_without_a_reply_leaves_no_revoked_connection(cluster: EdgeCluster) -> None:
-    (phone,) = await cluster.enter(1, request_seconds=2.0)
+    (phone,) = await cluster.enter(1, request_seconds=1.0)
     cluster.auth.block(DeleteAccount)
     assert await phone.request(do="delete") == "unavailable"
     await cluster.edges[0].watcher.refresh()

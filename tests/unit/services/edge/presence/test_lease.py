@@ -73,7 +73,8 @@ def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def servers(tmp_path: Path, process_group: ProcessGroup) -> Iterator[tuple[ValkeyServer, ValkeyServer]]:
     """A primary server and its replica."""
-    primary = ValkeyServer(tmp_path / "primary", process_group)
+    # otherwise, the primary would wait five seconds for further replicas
+    primary = ValkeyServer(tmp_path / "primary", process_group, b"repl-diskless-sync-delay 0\n")
     replica = ValkeyServer(tmp_path / "replica", process_group, primary=primary)
     primary.start()
     replica.start()
