@@ -103,27 +103,40 @@ class ConcurrentSend:
         meanwhile = chat.messages[before:]
         self._request_all([SendStep(self._witness, (last,))])
         self._resolve()
-        self._match_since_joining(newcomer, meanwhile, newcomer.early_sights())
+        received = self._match_since_joining(newcomer, meanwhile, newcomer.early_sights())
+        self._match_first_unread(newcomer, [*received, chat.messages[-1]])
         harness.check()
 
-    def _match_since_joining(self, newcomer: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]) -> None:
+    def _match_since_joining(
+        self, newcomer: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]
+    ) -> list[SentMessage]:
         """Checks that the new member has received the last messages of the chat completely, which were sent after it
-        had joined.
-
-        The received messages are unread. If the group hides its history, they are the first messages that the client
-        sees.
-        """
-        model, chat, number = self._harness.model, self._chat, newcomer.user.number
+        had joined. Returns these messages."""
+        received: list[SentMessage] = []
         for message in reversed(messages):
             if not seen:
                 break
-            wanted = EXPECTED_FRAMES[newcomer.client.dialect](MessagePosted(message), model)
+            wanted = EXPECTED_FRAMES[newcomer.client.dialect](MessagePosted(message), self._harness.model)
             expect_same(newcomer, seen[-len(wanted) :], wanted)
             del seen[-len(wanted) :]
-            message.audience.add(number)
+            received.append(message)
         expect_same(newcomer, seen, [])
+        return received[::-1]
+
+    def _match_first_unread(self, newcomer: ModelDevice, received: Sequence[SentMessage]) -> None:
+        """Checks that the unread messages begin with a received one. If the group hides its history, the client sees
+        only them.
+
+        Received messages are not unread if they were sent before the join was finished.
+        """
+        chat, number = self._chat, newcomer.user.number
+        first = self._harness.first_unread(newcomer.user, chat)
+        unread = [message for message in received if message.index >= first]
+        expect_same(newcomer, first, unread[0].index if unread else received[0].index)
+        for message in unread:
+            message.audience.add(number)
         if chat.first[number] > 1:
-            chat.first[number] = next(one.index for one in chat.messages if number in one.audience)
+            chat.first[number] = first
 
     def _request_all(self, steps: Sequence[Step]) -> None:
         """Sends the requests of all steps without waiting between them.

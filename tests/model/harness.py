@@ -108,6 +108,15 @@ class ModelHarness:
         reader.account = self.accounts[number]
         return reader
 
+    def first_unread(self, user: ModelUser, chat: Chat) -> int:
+        """Returns the index after the messages that the user has read, as a client of native shows it."""
+        client = Native(self.edges[0])
+        client.login_by_token(self.accounts[user.number])
+        device = self.enter(client, user)
+        first: int = client.chats()[chat.number]["read"] + 1
+        self.leave(device, politely=True)
+        return first
+
     def login(self, user: ModelUser, kind: type[Client], edge: int, *, bare: bool, push: bool) -> ModelDevice:
         """Opens another connection of a user."""
         self.note(f"{kind.__name__} of {user.number} logs in at edge {edge}{' for pushes' if push else ''}")

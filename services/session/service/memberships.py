@@ -186,9 +186,9 @@ class Memberships:
 
     async def _finish_joins(self, chat: ChatId, accounts: Sequence[AccountId], version: int) -> int:
         """Publish the version with the new members, then set where their unread messages start. Messages committed
-        before the version was published do not count as unread; later messages reach the accounts. Returns the chat's
-        version. Raises RequestError when the message service does not reply; the joins then stay unfinished and must be
-        repeated."""
+        after the version was published reach the accounts. Messages committed before the start was read do not count as
+        unread, even if they have reached the accounts. Returns the chat's version. Raises RequestError when the message
+        service does not reply; the joins then stay unfinished and must be repeated."""
         if not accounts:
             return version
         await self._notifier.publish({chat: version})
