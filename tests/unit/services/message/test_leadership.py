@@ -4,12 +4,13 @@ Tests what standbys save, and what happens when replicas start, stop or die.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
 
 from services.edge.upstream import attempt
+from services.message.adapters import leadership
 from services.message.adapters.member_list_cache import MemberListCache
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
@@ -79,6 +80,13 @@ def patient_edge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def wait_for_leaders(edge: PostingEdge, count: int) -> None:
     await wait_until(lambda: len({edge.leader(chat) for chat in CHATS} - {""}) == count)
+
+
+async def wait_for_partitions(replicas: Sequence[Settings], *led: int) -> None:
+    """Waits until the replicas, in any order, count that they lead these numbers of partitions."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while sorted([await metric_value(one, "dragoman_message_partitions") for one in replicas]) != [*led]:
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.usefixtures("patient_edge")
@@ -204,13 +212,17 @@ async def test_the_partitions_are_shared_out_completely(
 
 
 async def test_a_standby_leads_no_chats_until_the_leader_stops(
-    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A replica that hears of the other one late leads chats until then. Here it does not lead them for longer."""
+    monkeypatch.setattr(leadership, "_LONGER_SECONDS", 0.0)
     replicas = [with_leader_cores(one, 100.0) for one in (settings, second_replica(settings))]
     async with AsyncExitStack() as stack:
         stopping = [await stack.enter_async_context(running_replica(one)) for one in replicas]
         await env.wait_for_replicas(2)
-        await wait_for_leaders(edge, 1)
+        leader = min(beat.replica for beat in env.edges.heartbeats)
+        await wait_until(lambda: {edge.leader(chat) for chat in CHATS} == {leader})
+        await wait_for_partitions(replicas, 0, 256)
         await edge.post(CHATS)
         served = [await metric_value(one, "dragoman_message_acknowledged_total") for one in replicas]
         assert sorted(served) == [0, len(CHATS)]
