@@ -39,6 +39,17 @@ HELD_PAGES = """
   };
 }
 """
+COUNTED_PAGES = """
+() => {
+  const { store } = document.querySelector("dragoman-messages").model;
+  const newest = store.newest.bind(store);
+  window.pages = 0;
+  store.newest = (...wanted) => {
+    window.pages += 1;
+    return newest(...wanted);
+  };
+}
+"""
 FRAMES = "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
 HELD_ANNOUNCEMENTS = """{
   const [later, end] = [setTimeout, clearTimeout];
@@ -85,6 +96,19 @@ def test_03_a_chat_opens_at_the_first_unread_message_with_a_line_that_can_be_dis
     line.get_by_role("button", name="Dismiss").click()
     expect(line).to_have_count(0)
     expect(ann.page.locator("li:focus")).to_contain_text("message 1")
+
+
+def test_03_a_chat_that_is_opened_again_loads_only_what_it_shows(ann: ChatPage, bob: Bob, team: int) -> None:
+    filled(bob, team, 150)
+    opened_with_its_page(ann, 150)
+    ann.page.evaluate(COUNTED_PAGES)
+    ann.page.get_by_role("link", name="Settings").click()
+    ann.go("Team").until_received("message 150")
+    ann.page.evaluate(FRAMES)
+    assert ann.page.evaluate("window.pages") == 0
+    ann.page.locator(".scroller").evaluate("(scroller) => { scroller.scrollTop = 0; }")
+    ann.page.wait_for_function(f"() => {LOWEST} === 1")
+    assert ann.page.evaluate("window.pages") == 1
 
 
 def box(locator: object) -> float:

@@ -169,7 +169,8 @@ export class Messages extends Part {
 
   protected override updated(changes: PropertyValues): void {
     super.updated(changes);
-    const virtualizer = this.#virtualizer ?? this.#mount();
+    const virtualizer = this.#virtualizer;
+    if (!virtualizer) return this.#mount();
     for (const row of this.querySelectorAll<MessageRow>("dragoman-message")) row.show();
     virtualizer._willUpdate();
     for (const row of this.querySelectorAll<HTMLElement>(".rows > li")) virtualizer.measureElement(row);
@@ -257,7 +258,8 @@ export class Messages extends Part {
       : [...new Set([...indices, ...more])].sort((one, other) => one - other);
   }
 
-  #mount(): Virtualizer<HTMLElement, HTMLElement> {
+  /** The next update gives the list its height. Before that, nothing can scroll to the end. */
+  #mount(): void {
     const made = new Virtualizer<HTMLElement, HTMLElement>(this.#options());
     this.#virtualizer = made;
     const unmount = made._didMount();
@@ -270,7 +272,6 @@ export class Messages extends Part {
       unmount();
     };
     queueMicrotask(() => this.requestUpdate());
-    return made;
   }
 
   /** At the first unread message, else at the end. */
@@ -353,9 +354,11 @@ export class Messages extends Part {
     setTimeout(() => void loadNewest(this.model, this.chat).catch(() => undefined), END_MS);
   }
 
-  /** With the rows that the page has now: at the top nobody can scroll again. */
+  /** With the rows that the page has now: at the top nobody can scroll again. The first row in view is found by the page
+   * itself: the virtualizer hears of a scroll to the end later. */
   #loadNearStart(): void {
-    const first = this.#virtualizer?.range?.startIndex ?? NEAR_START;
+    const { scrollTop = 0 } = this.querySelector(".scroller") ?? {};
+    const first = this.#virtualizer?.getVirtualItemForOffset(scrollTop)?.index ?? NEAR_START;
     const earlier = this.#rows[0];
     if (
       this.#isPlaced &&
