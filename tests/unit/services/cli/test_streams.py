@@ -65,7 +65,7 @@ async def test_error_for_an_unreachable_broker(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.cli.streams._INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr("services.cli.streams._INTERVAL_SECONDS", 0.3)
 
 
 class MonitoredServer:
@@ -162,7 +162,7 @@ async def test_a_server_that_does_not_answer_is_left_alone(monitored: MonitoredS
     await provision(monitored.settings)
     monitored.server.kill()
     async with monitored.monitored():
-        await asyncio.sleep(3)
+        await asyncio.sleep(1.2)
     assert monitored.restarts == 0
     assert monitored.lines == []
 
