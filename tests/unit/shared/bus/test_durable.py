@@ -84,7 +84,7 @@ async def impatient_server(nats_server: NatsServer, monkeypatch: pytest.MonkeyPa
     """
     for module in (durable, streams):
         monkeypatch.setattr(module, "ACK_WAIT_SECONDS", 1.0)
-    monkeypatch.setattr(connection, "_PING_SECONDS", 0.4)
+    monkeypatch.setattr(connection, "_PING_SECONDS", 0.5)  # three pings take longer than the acknowledgement may
     await nats_server.make_fresh()
     return nats_server
 
