@@ -64,7 +64,7 @@ class RejectedFrame:
     context: Any = None
 
 
-class PostBatch:
+class PostBatch:  # no named tuple or dataclass: their constructors stay interpreted in compiled modules
     """Messages to one chat, with the request of each message."""
 
     __slots__ = ("messages", "requests")

@@ -118,6 +118,7 @@ class ReadBuffer:
         """Note posted messages, at least one index. The indexes of one batch are mostly consecutive, but a repeated
         message has an earlier index. An account that posts has read all earlier messages of the chat. These messages
         still may not have arrived at each of its clients."""
+        # `setdefault` would make empty mappings and lists for each message
         if account not in self._posted_since:
             self._posted_since[account] = now
         chats = self._ranges.get(account)
