@@ -20,7 +20,8 @@ from shared.contract.subjects import MAIL_REQUESTED
 
 MAILS_PER_TICKET = 3
 MAILS_PER_ADDRESS = 10
-"""The most mails of all unexpired tickets of one address. Otherwise, verifications could flood a mailbox."""
+"""The most mails of all unexpired tickets of one address and account. Otherwise, verifications could flood a mailbox.
+Registrations have no account, so that strangers who register an address cannot use up the mails of its owner."""
 WRONG_CODES = 10
 
 
@@ -136,8 +137,9 @@ def request_mail(
         return False
     if row.mails >= MAILS_PER_TICKET:
         raise TooManyMails(row.expires)
-    if sum(one.mails for one in rows) >= MAILS_PER_ADDRESS:
-        raise TooManyMails(min(one.expires for one in rows if one.mails))
+    counted = [one for one in rows if one.account == row.account]
+    if sum(one.mails for one in counted) >= MAILS_PER_ADDRESS:
+        raise TooManyMails(min(one.expires for one in counted if one.mails))
     connection.execute(
         tickets.update()
         .where(tickets.c.ticket == ticket)

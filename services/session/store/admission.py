@@ -18,7 +18,7 @@ from shared.contract.model import Chat
 from shared.sql import insert
 
 _MOST = 1_000
-"""The most invitations of one group. Members who do not manage it can use up half of them."""
+"""The most invitations of one group."""
 _LISTED = 100
 
 
@@ -37,12 +37,11 @@ def passes(connection: sa.Connection, group: LockedGroup, account: AccountId, ke
     return "I" in matched or domain.joins_immediately(group.join_policy, group.size)
 
 
-def invite(connection: sa.Connection, chat: ChatId, account: AccountId, until: int, now: int, *, manages: bool) -> None:
-    """Stores an invitation. `manages`: by the owner or an admin. Raises RequestError if the group has too many."""
+def invite(connection: sa.Connection, chat: ChatId, account: AccountId, until: int, now: int) -> None:
+    """Stores an invitation. Raises RequestError if the group has too many."""
     connection.execute(sa.delete(invitation).where(invitation.c.chat == chat, invitation.c.until <= now))
     others = sa.select(sa.func.count()).where(invitation.c.chat == chat, invitation.c.account != account)
-    most = _MOST if manages else _MOST // 2
-    check_count(connection.execute(others).scalar_one(), most, "this group has {} invitations already", "account")
+    check_count(connection.execute(others).scalar_one(), _MOST, "this group has {} invitations already", "account")
     insertion = insert(connection, invitation).values({"chat": chat, "account": account, "until": until})
     key = [invitation.c.chat, invitation.c.account]
     connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))

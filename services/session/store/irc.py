@@ -99,7 +99,8 @@ class InvitedAccount(NamedTuple):
 
 
 def invite(connection: sa.Connection, request: Invite, until: int, now: int) -> InvitedAccount:
-    """Raises RequestError."""
+    """An invitation by the owner or an admin is stored. In an open group, any member can invite, and the account is
+    only notified, because a stored invitation overrules bans. Raises RequestError."""
     group = lock_group(connection, request.chat)
     role = role_of(connection, group.id, request.actor)
     if group.join_policy is not JoinPolicy.OPEN or role is None:
@@ -109,8 +110,8 @@ def invite(connection: sa.Connection, request: Invite, until: int, now: int) -> 
     require_readers(connection, [request.account], "account")
     if role_of(connection, group.id, request.account) is not None:
         raise domain.member_already()
-    manages = role is not None and role > Role.MEMBER
-    admission.invite(connection, group.id, request.account, until, now, manages=manages)
+    if role is not None and role > Role.MEMBER:
+        admission.invite(connection, group.id, request.account, until, now)
     return InvitedAccount(group.version, group.name, group.handle, admins_of(connection, group.id))
 
 

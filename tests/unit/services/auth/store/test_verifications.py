@@ -122,6 +122,7 @@ async def test_mails_per_ticket_and_per_address_are_limited(database: Database) 
         assert await request_mail(database, ticket)
     with pytest.raises(TooManyMails) as of_address:
         await request_mail(database, many[0])
+    assert await request_mail(database, await add(database, LOGIN)), "strangers use up the mails of the owner"
     other = await add(database, VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT))
     for _ in range(verifications.MAILS_PER_TICKET):
         assert await request_mail(database, other)

@@ -221,13 +221,16 @@ async def test_an_invitation_ends_with_its_time_a_ban_or_the_group(populated: St
     assert (await rejection(join(populated, DAN, group))).reason is Reason.CLOSED
 
 
-async def test_members_leave_half_of_the_invitations_to_admins(
+async def test_only_the_invitations_of_admins_overrule_a_ban_and_are_limited(
     populated: StoreHarness, group: ChatId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "_MOST", 2)
+    monkeypatch.setattr(admission, "_MOST", 1)
+    await change(populated, group, ANN, "+b a:4")
     await invite(populated, CEM, group, DAN)
-    assert (await rejection(invite(populated, CEM, group, EVE))).code is ErrorCode.LIMIT
-    await invite(populated, BOB, group, EVE)
+    assert (await rejection(join(populated, DAN, group))).reason is Reason.BANNED
+    await invite(populated, BOB, group, DAN)
+    assert (await rejection(invite(populated, BOB, group, EVE))).code is ErrorCode.LIMIT
+    assert isinstance(await join(populated, DAN, group), StartedJoin)
 
 
 async def test_an_account_that_blocks_is_not_invited(populated: StoreHarness, group: ChatId) -> None:
