@@ -123,13 +123,18 @@ class IrcRegistration:
     def _request(self, text: str) -> Lines:
         wanted = [_OLDER.get(each, each) for each in text.split()]
         if not all(self._is_offered(each.removeprefix("-")) for each in wanted) or "-cap-notify" in wanted:
-            return [self._cap_line("NAK", last=text)]
+            return self._repeated("NAK", text)
         for each in wanted:
             if each.startswith("-"):
                 self._session.capabilities.discard(each[1:])
             else:
                 self._session.capabilities |= {each, *_IMPLIED.get(each, ())}
-        return [self._cap_line("ACK", last=text)]
+        return self._repeated("ACK", text)
+
+    def _repeated(self, subcommand: str, text: str) -> Lines:
+        """Repeat the names of a request, in several lines if they are too long for one."""
+        texts = [text] if len(text) <= _CAP_BYTES else fill_lines(text.split(), _CAP_BYTES)
+        return [self._cap_line(subcommand, last=one) for one in texts]
 
     def _cap_line(self, subcommand: str, *words: str, last: str) -> bytes:
         return encode_line("CAP", self._session.nick, subcommand, *words, last=last, source=self._session.server)

@@ -8,6 +8,7 @@ from services.edge.canonical.events import Event
 from services.edge.canonical.irc_commands import MonitorNicks, ReadStates, RelayTags
 from services.edge.canonical.replies import HistoryPage, PresenceShown, Reply, UsersFound
 from services.edge.dialects.base import Request, ServerInfo
+from services.edge.dialects.irc.registration import CAPABILITIES
 from shared.contract.auth import DeleteAccount, Login, Register
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
 from shared.contract.ephemeral import PresenceChanged, Typing
@@ -148,6 +149,14 @@ def test_only_a_guest_needs_a_nick_that_is_one() -> None:
     assert entering(guests=False).send("NICK 2ann") == []
     assert " 903 " in connection.log_in_by_sasl()[1]
     assert connection.send("NICK 2ann") == []
+
+
+@pytest.mark.parametrize(("more", "answer"), [("", "ACK"), (" unknown", "NAK")])
+def test_a_request_of_many_capabilities_is_repeated_whole(more: str, answer: str) -> None:
+    names = " ".join([*CAPABILITIES][:-1]) + more
+    lines = IrcConnection().send(f"CAP REQ :{names}")
+    assert all(f" {answer} :" in line for line in lines)
+    assert " ".join(line.partition(" :")[2] for line in lines) == names
 
 
 @pytest.mark.parametrize(("policy", "listed"), [("port=6697,duration=60", ["sts=port=6697,duration=60"]), ("", [])])
