@@ -74,7 +74,7 @@ def add_line(session: IrcSession, line: Line, answer: Answer) -> Lines:
     opened.lines, opened.command = opened.lines + 1, line.command
     if opened.lines > _MOST_LINES:
         raise _rejected(opened, "MULTILINE_MAX_LINES", "The batch has too many lines", str(_MOST_LINES))
-    if len(opened.raw.encode()) > (most := _most_bytes(session)):
+    if len(opened.raw.replace(JOINED, "").encode()) > (most := _most_bytes(session)):
         raise _rejected(opened, "MULTILINE_MAX_BYTES", "The batch is too long", str(most))
     return ()
 

@@ -204,6 +204,15 @@ def test_the_formatting_of_a_message_counts_as_text() -> None:
     assert not any(isinstance(one, PostMessage) for one in connection.commands)
 
 
+def test_the_joints_of_a_long_line_are_no_text() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    first, *others = ["x" * 256] * (LimitsSettings().message_text_bytes // 256)
+    joined = [f"@batch=1;draft/multiline-concat PRIVMSG #club :{text}" for text in others]
+    post(connection, f"@batch=1 PRIVMSG #club :{first}", *joined)
+    (sent,) = [one for one in connection.commands if isinstance(one, PostMessage)]
+    assert sent.segments == (Text("".join([first, *others])),)
+
+
 def test_a_batch_has_so_many_lines() -> None:
     (rejected,) = post(IrcConnection(server, CAPABILITIES), *["@batch=1 PRIVMSG #club :x"] * 102)
     assert " MULTILINE_MAX_LINES 100 " in rejected
