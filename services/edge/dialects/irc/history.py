@@ -146,13 +146,15 @@ def find_known_chat(session: IrcSession, target: str) -> ChatId | None:
 
 
 def _targets(session: IrcSession, first: int, second: int, count: int, answer: Answer) -> Lines:
-    """List the chats whose last message is between both times. The list begins at the first time, and is written oldest
-    first."""
+    """List the chats whose last message is between both times, without hidden channels. The list begins at the first
+    time, and is written oldest first."""
     low, high = sorted((first, second))
     found: list[tuple[int, str]] = []
 
     def listed(page: ChatsResumed) -> Lines:
-        found.extend((one.state.time, name_of(session, one)) for one in page.chats if low < one.state.time < high)
+        hidden = {chat for chat, channel in session.channels.items() if channel.hidden}
+        within = [one for one in page.chats if low < one.state.time < high and one.chat.id not in hidden]
+        found.extend((one.state.time, name_of(session, one)) for one in within)
         enough = second < first and len(found) >= count
         if page.before is not None and page.before[0] > low and not enough:
             return request_chats(session, answer, listed, page.before)

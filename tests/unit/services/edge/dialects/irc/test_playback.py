@@ -106,11 +106,13 @@ def test_a_message_that_was_pushed_is_not_played_again() -> None:
     assert played(connection.send(f"PRIVMSG *playback :PLAY #Fruit~5 {LAST}.005")) == ["5-6", "5-7"]
 
 
-def test_a_channel_that_was_left_open_elsewhere_is_not_played() -> None:
+def test_a_channel_that_was_left_open_elsewhere_is_not_played_or_listed() -> None:
     connection = playing()
     connection.dialect._session.channels[CHAT].hidden = True  # type: ignore[attr-defined]
     assert played(connection.send(f"PRIVMSG *playback :PLAY * {LAST}.008")) == ["7-9"]
     assert played(connection.send(f"PRIVMSG *playback :PLAY #Fruit~5 {LAST}.008")) == []
+    times = "timestamp=2000-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z"
+    assert not any("#Fruit~5" in line for line in connection.send(f"CHATHISTORY TARGETS {times} 50"))
 
 
 def test_the_oldest_of_too_many_messages_are_left_out_and_can_be_requested() -> None:
