@@ -25,7 +25,7 @@ from services.edge.dialects.irc.channels import (
     shown_channel,
     topic_changed,
 )
-from services.edge.dialects.irc.modes import apply_changes, mode_line
+from services.edge.dialects.irc.modes import apply_changes, mode_lines
 from services.edge.dialects.irc.names import User, fold, numbered_channel, user_of
 from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines
 from shared.contract.edge import ChatModesChanged, ChatRenamed, Invited, MembershipAnswered, ProfileChanged
@@ -176,8 +176,8 @@ def _modes_changed(session: IrcSession, event: ChatModesChanged) -> Lines:
     def nick(account: AccountId) -> str:
         return _user(session, account, event.faces).nick
 
-    line = session.by(by, mode_line(session, channel.name, event.changes, nick, by.mask))
-    return [session.happened(line, event.chat, event.time)]
+    lines = mode_lines(session, channel.name, event.changes, nick, by.mask)
+    return [session.happened(session.by(by, line), event.chat, event.time, at) for at, line in enumerate(lines)]
 
 
 def _settings_changed(session: IrcSession, event: ChatSettingsChanged) -> Lines:
@@ -200,7 +200,7 @@ def _settings_changed(session: IrcSession, event: ChatSettingsChanged) -> Lines:
             show_channel(session, event.chat, Answer())
     if known.invited is (event.join_policy is JoinPolicy.OPEN):
         known.invited = not known.invited
-        lines.append(mode_line(session, known.name, [ModeChange(known.invited, "i")], str, source))
+        lines += mode_lines(session, known.name, [ModeChange(known.invited, "i")], str, source)
     return lines
 
 

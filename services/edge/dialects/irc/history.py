@@ -14,7 +14,7 @@ from services.edge.dialects.base import DecodeError
 from services.edge.dialects.irc.channels import join_line, kick_line, part_line
 from services.edge.dialects.irc.lines import Line, word
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
-from services.edge.dialects.irc.modes import mode_line
+from services.edge.dialects.irc.modes import mode_lines
 from services.edge.dialects.irc.names import User, channel_of, is_channel, unknown_user, user_of
 from services.edge.dialects.irc.server import HISTORY_MESSAGES
 from services.edge.dialects.irc.session import HAPPENING, Answer, IrcSession, Lines, rejection
@@ -386,17 +386,17 @@ def _happened(request: _ChatHistory, one: Happening, faces: Mapping[AccountId, P
     by = user(one.by)
     match one.kind:
         case HappeningKind.JOIN:
-            line = session.by(by, join_line(session, by, channel))
+            lines = [session.by(by, join_line(session, by, channel))]
         case HappeningKind.LEAVE if one.account == one.by:
-            line = part_line(session, channel, by, one.text)
+            lines = [part_line(session, channel, by, one.text)]
         case HappeningKind.LEAVE:
-            line = kick_line(session, channel, user(one.account), by, one.text)
+            lines = [kick_line(session, channel, user(one.account), by, one.text)]
         case HappeningKind.TOPIC:
-            line = session.by(by, session.line("TOPIC", channel, last=one.text, source=by.mask))
+            lines = [session.by(by, session.line("TOPIC", channel, last=one.text, source=by.mask))]
         case HappeningKind.MODES:
             nick = lambda account: user(account).nick  # noqa: E731
-            line = session.by(by, mode_line(session, channel, one.changes, nick, by.mask))
-    return _Entry(one.time, (session.happened(line, request.chat, one.time),))
+            lines = [session.by(by, line) for line in mode_lines(session, channel, one.changes, nick, by.mask)]
+    return _Entry(one.time, tuple(session.happened(each, request.chat, one.time, at) for at, each in enumerate(lines)))
 
 
 def _batch(request: _ChatHistory, entries: Sequence[_Entry]) -> Lines:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services.edge.canonical.irc_commands import ShowModes
 from services.edge.dialects.irc.channels import described, failing_in, find_chat
-from services.edge.dialects.irc.lines import Line, word
+from services.edge.dialects.irc.lines import LINE_BYTES, Line, word
 from services.edge.dialects.irc.names import User, channel_of
 from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, rejection, targets
 from services.edge.dialects.irc.users import find_users, no_nick
@@ -15,6 +15,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import ChangeModes, ListMasks, MaskList, ModeChange
 from shared.irc_names import mask_form
 
+_CHARACTER_BYTES = 4
 _USER_MODES = "Biow"
 _OF_USERS, _LISTS, _FLAGS = "qov", "beI", "imnstC"
 _LIST_NUMERICS = {"b": ("367", "368"), "e": ("348", "349"), "I": ("346", "347")}
@@ -157,9 +158,10 @@ def apply_changes(channel: Channel, changes: list[ModeChange]) -> None:
                 channel.modes = channel.modes.replace(flag, "") + (flag if one.on else "")
 
 
-def mode_line(
+def mode_lines(
     session: IrcSession, channel: str, changes: list[ModeChange], nick: Callable[[AccountId], str], source: str
-) -> bytes:
+) -> list[bytes]:
+    """The MODE lines of these changes, because all parameters together may be too long for one line."""
     flags, words, sign = "", [], ""
     for one in changes:
         if sign != (sign := "+" if one.on else "-"):
@@ -168,7 +170,12 @@ def mode_line(
         if one.text:
             is_number = one.mode in _OF_USERS and one.text.isascii() and one.text.isdigit()
             words.append(nick(AccountId(int(one.text))) if is_number else word(one.text))
-    return session.line("MODE", channel, flags, *words, source=source)
+    line = session.line("MODE", channel, flags, *words, source=source)
+    half = len(changes) // 2
+    if not half or len(line) < LINE_BYTES - _CHARACTER_BYTES:
+        return [line]
+    parts = changes[:half], changes[half:]
+    return [line for part in parts for line in mode_lines(session, channel, part, nick, source)]
 
 
 # Showing

@@ -11,11 +11,13 @@ from services.edge.dialects.base import Request, ServerInfo
 from services.edge.dialects.irc.registration import CAPABILITIES
 from shared.contract.auth import DeleteAccount, Login, Register
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
+from shared.contract.edge import ChatModesChanged
 from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest
 from shared.contract.ids import AccountId
-from shared.contract.model import File, Media, Profile, Text
+from shared.contract.members import ModeChange
+from shared.contract.model import File, Media, Profile, ProfileSummary, Text
 from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,
@@ -322,3 +324,13 @@ def test_a_ctcp_without_an_expected_reply_is_answered_only_to_a_label(target: st
     (line,) = connection.send(f"@label=7 NOTICE {target} :\x01PING 1\x01")
     assert line.startswith("@label=7 :irc.dragoman.local ")
     assert " ACK" not in line
+
+
+def test_many_changes_of_modes_lose_no_parameter() -> None:
+    changes = [ModeChange(True, "b", f"somebody{number:02}!*@*") for number in range(50)]
+    bob = {OTHER: ProfileSummary("Bob", "u34")}
+    lines = joined("message-tags").push(ChatModesChanged(CHAT, OTHER, changes, bob, 1724400000007))
+    words = [line.split(" ") for line in lines]
+    assert [mask for one in words for mask in one[5:]] == [one.text for one in changes]
+    assert all(flags == f"+{'b' * len(masks)}" for _, _, _, _, flags, *masks in words)
+    assert len({tags for tags, *_ in words}) == len(lines)
