@@ -55,12 +55,13 @@ class _Span(NamedTuple):
 
 
 class _ChatHistory(NamedTuple):
-    """`target`: the chat's name as the client has written it. `name`: the chat's name as the lines of its messages name
-    it. `span`: None if the client wants messages and no group events."""
+    """`target`: the chat's name as the client has written it. `span`: None if the client wants messages and no group
+    events."""
 
     session: IrcSession
     style: MessageStyle
     answer: Answer
+    subcommand: str
     chat: ChatId
     target: str
     most: int
@@ -82,7 +83,7 @@ def chat_history(session: IrcSession, line: Line, answer: Answer, style: Message
     selectors = [_selector(text, subcommand, chat, answer) for text in parameters[named:-1]]
     if chat is None:
         return _targets(session, selectors[0].at, selectors[1].at, count, answer)
-    request = _ChatHistory(session, style, answer, chat, parameters[0], count)
+    request = _ChatHistory(session, style, answer, subcommand, chat, parameters[0], count)
     if not session.has(EVENT_PLAYBACK) or chat in session.partners:
         return _read_selected(request, subcommand, selectors)
     return _with_times(request, selectors, lambda times: _read_all(request, subcommand, selectors, times))
@@ -126,8 +127,9 @@ def _selector(text: str, subcommand: str, chat: ChatId | None, answer: Answer) -
             return Selector(at=max(1, min(int(event[1][:16]), LARGEST)))
         if number == str(chat) and index.isascii() and index.isdigit() and int(index[:16]) > 0:
             return Selector(number=min(int(index[:16]), LARGEST))
-        raise _bad(answer, "UNKNOWN_MSGID", "There is no such message in this chat", text)
-    raise _bad(answer, "INVALID_MSGREFTYPE" if kind != "timestamp" else "INVALID_PARAMS", "This names no message", text)
+        raise _bad(answer, "UNKNOWN_MSGID", "There is no such message in this chat", subcommand, text)
+    fail = "INVALID_MSGREFTYPE" if kind != "timestamp" else "INVALID_PARAMS"
+    raise _bad(answer, fail, "This names no message", subcommand, text)
 
 
 def unix_ms(text: str) -> int | None:
@@ -328,7 +330,7 @@ def _read_page(request: _ChatHistory, command: ReadHistory, done: Callable[[Hist
 def _failed(request: _ChatHistory, failure: Failure) -> Lines:
     unknown = failure.code in (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND)
     code = "INVALID_TARGET" if unknown else "MESSAGE_ERROR"
-    return [request.session.fail("CHATHISTORY", failure, word(request.target), code=code)]
+    return [request.session.fail("CHATHISTORY", failure, request.subcommand, word(request.target), code=code)]
 
 
 class _Entry(NamedTuple):
