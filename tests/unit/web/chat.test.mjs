@@ -36,6 +36,14 @@ test("the reply to an earlier read comes last, and the counters stay", () => {
   assert.deepEqual([chat.head.value.unread, chat.head.value.unread_from], [0, 0]);
 });
 
+test("writing ends the mark as unread, as at the server", () => {
+  const chat = new Chat(HEAD, 1);
+  receive(chat, 1, 3);
+  chat.read({ index: 0, unread: 2, mentions: 0, unread_from: 2 });
+  chat.receive({ chat: 1, index: 4, sender: 1, time: 4, segments: [] });
+  assert.deepEqual([chat.head.value.unread, chat.head.value.unread_from], [0, 0]);
+});
+
 test("a message that comes after a counter that it is part of counts once", () => {
   const chat = new Chat(HEAD, 1);
   receive(chat, 1, 3);

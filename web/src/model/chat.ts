@@ -84,7 +84,8 @@ export class Chat {
     if (index <= this.#counted) return;
     this.#counted = index;
     const { unread, mentions = 0, read, head } = this.head.value;
-    if (sender === this.me) this.update({ head: Math.max(head, index), time, read: index, unread: 0, mentions: 0 });
+    if (sender === this.me)
+      this.update({ head: Math.max(head, index), time, read: index, unread: 0, mentions: 0, unread_from: 0 });
     else
       this.update({
         head: Math.max(head, index),
