@@ -99,6 +99,25 @@ def test_02_a_draft_that_another_device_has_sent_or_changed_is_not_shown_as_it_w
     expect(ann.field).to_have_value("half a sentence")
 
 
+def test_02_a_draft_that_was_sent_without_a_network_does_not_come_back(ann: ChatPage, bob: Bob, team: int) -> None:
+    """Another page sends it."""
+    ann.go("Team").field.press_sequentially("see you")
+    ann.until(lambda: ann.page.evaluate(_SYNCED, [ann.account(), team]) == "see you")
+    ann.page.context.set_offline(True)
+    ann.field.press("Enter")
+    expect(ann.page.locator(".drawer-line")).to_contain_text("1 message is waiting")
+    ann.page.goto("about:blank")
+    ann.page.context.set_offline(False)
+    ann.open(f"/{team}").until_connected().until_sent("see you")
+    ann.page.reload()
+    ann.until_connected().until_received("see you")
+    ann.field.press_sequentially("soon")
+    ann.field.press("Enter")
+    ann.until_sent("soon")
+    assert bob.texts(team) == ["see you", "soon"]
+    ann.complaints.clear()
+
+
 def test_11_arrow_up_edits_the_last_message_and_no_text_is_lost(ann: ChatPage, bob: Bob, team: int) -> None:
     ann.go("Team").send("a mistke")
     ann.until_sent("a mistke")

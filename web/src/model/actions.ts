@@ -23,11 +23,15 @@ export function send(
     ...(reply_to ? { reply_to } : {}),
   };
   model.take({ ev: "outgoing", entry });
-  drafts.clear(entry.chat, (draft) => model.wire.post(draft ? { ...entry, draft } : entry));
+  drafts.clear(entry.chat, (draft) => {
+    const whole = draft ? { ...entry, draft } : entry;
+    if (draft) model.take({ ev: "outgoing", entry: whole }); // another page may have to send it
+    model.wire.post(whole);
+  });
 }
 
 /** A rejected one again, as a new message. */
-export function sendAgain(model: Model, { rejected: _, sent: __, draft: ___, ...entry }: Sending): void {
+export function sendAgain(model: Model, { rejected: _, sent: __, ...entry }: Sending): void {
   drop(model, entry.nonce);
   const again = { ...entry, nonce: newNonce() };
   model.take({ ev: "outgoing", entry: again });

@@ -51,6 +51,12 @@ export class Chat {
     this.head.value = { ...head, ...(state === undefined ? {} : { state }) };
   }
 
+  /** At the server, unless it is being sent. */
+  get draft(): Head["draft"] {
+    const { draft } = this.head.value;
+    return this.sending.value.some((entry) => entry.draft && entry.draft === draft?.rev) ? undefined : draft;
+  }
+
   update(fields: Partial<Head>): void {
     this.head.value = { ...this.head.value, ...fields };
   }

@@ -2,7 +2,7 @@
  * Unsent texts: stored at once in this browser, a moment later at the server. A synced draft never replaces
  * newer text: it is offered.
  */
-import { signal } from "@preact/signals-core";
+import { signal, untracked } from "@preact/signals-core";
 import { type Native, failureOf, isPassing } from "../native.ts";
 import { route } from "../site.ts";
 import type { Model } from "./model.ts";
@@ -49,14 +49,14 @@ export class Drafts {
     const own = this.#own.get(chat) ?? read(localStorage.getItem(this.#key(chat)));
     this.#own.set(chat, own);
     if (!isEmpty(own)) return own;
-    const { draft } = this.model.chats.get(chat)?.head.peek() ?? {};
+    const draft = untracked(() => this.model.chats.get(chat)?.draft);
     return draft && !draft.cut ? fromServer(draft) : EMPTY;
   }
 
   /** For the list of chats. */
   text(chat: number): string {
     void this.listed.value;
-    return this.get(chat).text || (this.model.chats.get(chat)?.head.value.draft?.text ?? "");
+    return this.get(chat).text || (this.model.chats.get(chat)?.draft?.text ?? "");
   }
 
   set(chat: number, text: string, reply_to?: number): void {
@@ -136,7 +136,8 @@ export class Drafts {
   }
 
   /** Of a sync: another device may have changed or sent the draft meanwhile. */
-  #compare({ chat, draft }: Head): void {
+  #compare({ chat }: Head): void {
+    const draft = untracked(() => this.model.chats.get(chat)?.draft);
     if (draft?.rev) this.#receive({ ev: "draft", chat, ...draft });
     else if (this.get(chat).base) void this.#look(chat).catch(() => undefined);
   }

@@ -356,6 +356,8 @@ export class Model {
       if (!entry) continue;
       const others = queue.value.filter((one) => one !== entry);
       const chat = this.chats.get(entry.chat);
+      if (index !== undefined && entry.draft && entry.draft === chat?.head.peek().draft?.rev)
+        chat.update({ draft: { rev: 0, text: "" } });
       const isThere = index !== undefined && (!chat || chat.reaches(index));
       const next =
         index === undefined
