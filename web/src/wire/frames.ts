@@ -4,7 +4,7 @@ import type { Frame } from "./wire.ts";
 
 const MOST = 200;
 const SHOWN_CHARACTERS = 2000;
-const SECRET = /("(?:token|refresh|value)"\s*:\s*")[^"]*/g;
+const SECRET = /("(?:token|refresh|value)"\s*:\s*")(?:[^"\\]|\\.)*/g;
 
 class Frames {
   readonly version = signal(0);
