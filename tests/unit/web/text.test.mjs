@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { load } from "./typescript.mjs";
 
 const { parse } = await load("text/parse.ts");
-const { mentioning } = await load("text/mentions.ts");
+const { mentionName, mentioning } = await load("text/mentions.ts");
 const { textOf } = await load("text/tokens.ts");
 const VECTORS = JSON.parse(readFileSync(new URL("../../vectors/web_text.json", import.meta.url), "utf8"));
 const LONGEST = 16_384;
@@ -15,6 +15,15 @@ const PIECES = ["*", "**", "_", "~~", "`", "``", "```", "\n", "> ", ">", "- ", "
 
 test("vectors", () => {
   for (const { text, tokens } of VECTORS) assert.equal(shown(parse(text)), tokens, text);
+});
+
+test("a long nickname is cut, so that the server takes the mention", () => {
+  const [nickname, number] = ["🐱".repeat(64), 2 ** 53 - 1];
+  const name = mentionName(nickname, 1, new Map());
+  const other = mentionName(nickname, number, new Map([[name, 1]]));
+  assert.deepEqual([[...name].length, [...other].length, other.endsWith(`#${number}`)], [47, 64, true]);
+  assert.equal(mentioning(`${other} ${name}`, new Map([[name, 1], [other, number]])).length, 3);
+  assert.deepEqual([mentionName("Ann", 1, new Map()), mentionName("Ann", 2, new Map([["@Ann", 1]]))], ["@Ann", "@Ann#2"]);
 });
 
 test("names in a text are mentions, the longest first, and only whole ones", () => {

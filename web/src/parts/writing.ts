@@ -4,6 +4,7 @@ import { textOfSegments } from "../model/actions.ts";
 import type { Chat } from "../model/chat.ts";
 import type { Message, OutgoingSegment } from "../model/shapes.ts";
 import { model } from "../state.ts";
+import { mentionName } from "../../text/mentions.ts";
 import { Attachments } from "./attachments.ts";
 
 type Names = Map<string, number>;
@@ -41,8 +42,7 @@ export class Writing {
 
   /** Returns the account's name in the text: another member may have the same name. */
   mention(nickname: string, account: number): string {
-    const other = this.mentioned.get(`@${nickname}`) ?? account;
-    const name = other === account ? `@${nickname}` : `@${nickname}#${account}`;
+    const name = mentionName(nickname, account, this.mentioned);
     this.mentioned.set(name, account);
     this.#keep();
     return name;
