@@ -92,8 +92,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._ready = ready
         self._waited = waited
         self._protocol: asyncio.Protocol | None = None
-        self._has_ended = False
-        """Whether the peer has ended its side."""
+        self._is_paused = False
+        self._has_ended = self._end_reported = False
+        """Whether the peer has ended its side, and whether this was reported."""
         self._writing_ended = False
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
         below.set_protocol(self)
@@ -124,7 +125,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if received:
             self._of_client.data_received(received)
         if ended:
-            self._report_end()
+            self._end_reading()
 
     def _read(self) -> tuple[bytes, bool]:
         """Return the received data, and whether the peer has ended its side. Raises ssl.SSLError."""
@@ -144,7 +145,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def eof_received(self) -> bool:
         if self._protocol is None:
             return False
-        self._report_end()
+        self._end_reading()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -189,10 +190,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._below.set_write_buffer_limits(high, low)
 
     def pause_reading(self) -> None:
+        self._is_paused = True
         self._below.pause_reading()
 
     def resume_reading(self) -> None:
+        self._is_paused = False
         self._below.resume_reading()
+        if self._has_ended:
+            asyncio.get_running_loop().call_soon(self._report_end)
 
     def is_reading(self) -> bool:
         return self._below.is_reading()
@@ -235,9 +240,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._tls.unwrap()
         self._write_outgoing()
 
+    def _end_reading(self) -> None:
+        self._has_ended = True
+        self._report_end()
+
     def _report_end(self) -> None:
-        if not self._has_ended:
-            self._has_ended = True
+        """Report the end of the peer's side once. A protocol that has paused reading may have data left, and gets the
+        report when it reads again."""
+        if not (self._is_paused or self._end_reported or self.is_closing()):
+            self._end_reported = True
             if not self._of_client.eof_received():
                 self.close()
 

@@ -140,6 +140,10 @@ class RawPeer:
         """Closes the sending direction, so that the server sees the end of the stream."""
         self._writer.write_eof()
 
+    def close(self) -> None:
+        """Closes the connection after everything that was sent. With TLS, the closing alert is sent at once."""
+        self._writer.close()
+
     def reset(self) -> None:
         """Closes the connection at once with RST."""
         reset_on_close(self._writer.get_extra_info("socket"))

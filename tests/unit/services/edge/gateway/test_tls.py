@@ -212,6 +212,26 @@ async def test_a_paused_client_loses_nothing(
         await client.until(*sent)
 
 
+async def test_the_end_of_the_stream_follows_the_data_that_a_pause_delays(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    port = free_port()
+    await start(tls=tls, tcp_port=port)
+    async with await RawPeer.dial(port, tls=issued.trusted) as peer:
+        client = await endpoint.client()
+        loop, socket = asyncio.get_running_loop(), client.socket
+
+        def pause_for_a_moment(_: Frame) -> None:
+            socket.pause_reading()
+            loop.call_later(0.001, socket.resume_reading)
+
+        client.on_frame = pause_for_a_moment
+        sent = [b'{"number": %d}' % number for number in range(20)]
+        peer.send(*sent)
+        peer.close()
+        await client.until(*sent, "input_ended")
+
+
 @pytest.mark.skipif(not socket_options.REPORTS_UNACKNOWLEDGED, reason="the kernel does not report it")
 async def test_unread_bytes_are_unacknowledged(
     start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
