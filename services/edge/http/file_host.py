@@ -23,6 +23,9 @@ _OPTIONS = {
     "Access-Control-Allow-Headers": "Authorization, Content-Disposition, Content-Type",
 }
 """The response to OPTIONS. The last two headers are for pages of another origin, such as an IRC client in a browser."""
+_DISPOSITION_CHARACTERS = 1024
+"""The most characters of a header that are parsed, because the time for parsing grows with the square of this number.
+Names are cut to 255 bytes anyway."""
 
 
 class FileHost:
@@ -69,8 +72,8 @@ class FileHost:
 
 def _file_name(request: Request) -> str:
     described = Message()
-    described["Content-Disposition"] = request.headers.get("content-disposition", "")
+    described["Content-Disposition"] = request.headers.get("content-disposition", "")[:_DISPOSITION_CHARACTERS]
     try:
         return described.get_filename("")
-    except ValueError:  # the name is not in the encoding that it names
+    except (TypeError, ValueError):  # the name has wrong parts, or is not in the encoding that it names
         return ""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -43,11 +44,19 @@ async def test_a_name_and_a_password_log_in_for_one_upload(site: HttpSite, serve
     assert performed(site) == ["login", "token", "logout"]
 
 
-@pytest.mark.parametrize("name", ["idna''%FF", "punycode''%FF", "undefined''a"])
-async def test_a_name_in_a_wrong_encoding_is_left_out(site: HttpSite, server: EchoServer, name: str) -> None:
+@pytest.mark.parametrize("name", ["idna''%FF", "punycode''%FF", "undefined''a", "a; filename*0=b"])
+async def test_a_wrong_name_is_left_out(site: HttpSite, server: EchoServer, name: str) -> None:
     described = f"attachment; filename*={name}"
     reply = await site.fetch("POST", PATH, PNG, Authorization="Bearer token-1", Content_Disposition=described)
     assert (reply.status, json.loads(reply.body)["mime"]) == (201, "image/png")
+
+
+async def test_a_long_name_is_parsed_quickly(site: HttpSite) -> None:
+    described = f'attachment; filename="{";" * 15_000}'
+    began = time.process_time()
+    reply = await site.fetch("POST", PATH, PNG, Authorization="Bearer wrong", Content_Disposition=described)
+    assert reply.status == 401
+    assert time.process_time() - began < 0.2
 
 
 async def test_a_hash_counts_as_one_as_on_irc(site: HttpSite, server: EchoServer) -> None:
