@@ -121,6 +121,9 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP1, _SCAN = 0xE1, 0xDA
 _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112
+_SEGMENTS = 1000
+"""The most segments and fill bytes of a JPEG file that are read. Other programs write a few segments before the frame,
+and each takes the time of the event loop."""
 _TURNED = range(5, 9)
 """The orientations in which width and height are exchanged."""
 
@@ -171,7 +174,9 @@ def _jpeg(head: bytes) -> PictureSize:
 def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
     """The marker of each segment before the first scan, and the start and end of its content."""
     at = 2
-    while head[at] == 0xFF and head[at + 1] != _SCAN:
+    for _ in range(_SEGMENTS):
+        if head[at] != 0xFF or head[at + 1] == _SCAN:
+            return
         if head[at + 1] == 0xFF:  # a fill byte may precede a marker
             at += 1
             continue

@@ -51,6 +51,13 @@ def test_each_type(mime: str, head: bytes, size: tuple[int, int]) -> None:
     assert picture_size(mime, head) == size
 
 
+@pytest.mark.parametrize("endless", [b"\xff", jpeg((0xE0, b""))[2:]])
+def test_a_search_in_a_jpeg_file_ends(endless: bytes) -> None:
+    """Without an end, the search would stop the event loop for a long time."""
+    for repeated, size in ((100, (640, 480)), (5_000, UNKNOWN_SIZE)):
+        assert picture_size("image/jpeg", b"\xff\xd8" + endless * repeated + jpeg((0xC0, frame(640, 480)))[2:]) == size
+
+
 def test_a_picture_of_our_own() -> None:
     width, height = picture_size("image/png", avatar_png("account", 1))
     assert width == height > 0
