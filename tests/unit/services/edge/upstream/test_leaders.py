@@ -5,6 +5,7 @@ import pytest
 from services.edge.upstream.attempt import ANY, Leaders
 from shared.contract.edge import Heartbeat
 from shared.contract.ids import ChatId
+from shared.partitions import STOPPING
 
 CHATS = [ChatId(number) for number in range(1, 1_001)]
 
@@ -78,6 +79,13 @@ def test_a_suspension_lasts_twice_as_long_each_time_until_a_reply(leaders: Leade
     hear(leaders, "a", now + 1.0)
     hear(leaders, "b", now + 1.0)
     assert owned_by(leaders, now + 1.0) == {"a", "b"}
+
+
+def test_a_chosen_replica_may_end_while_another_one_starts(leaders: Leaders) -> None:
+    chosen = leaders.leader(CHATS[0], 0.0)
+    hear(leaders, chosen, 0.1, partitions=STOPPING)
+    hear(leaders, "c", 0.1)
+    assert leaders.seconds(chosen) == 0.5
 
 
 def test_the_time_for_a_reply_follows_the_slowest_recent_one(leaders: Leaders) -> None:
