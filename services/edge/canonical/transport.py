@@ -91,6 +91,11 @@ class Socket(ABC):
         frames that arrived last. Other clients handle such frames, and drop them if they are sent again."""
         return False
 
+    @property
+    def drops_events(self) -> bool:
+        """Whether the client gets no events, but only replies."""
+        return False
+
     @abstractmethod
     def send(self, frames: tuple[Frame, ...]) -> None:
         """Write whole messages, in order. On a WebSocket, the messages of one event-loop iteration are written

@@ -324,6 +324,10 @@ class Client(Recipient):
     def number(self) -> int:
         return self.connection.number
 
+    @property
+    def shows_pending_requests(self) -> bool:
+        return self.dialect.pushes_pending_requests and not self.socket.drops_events
+
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
         dialect, session = self.dialect, self.session
         if self._out.is_closed:

@@ -160,6 +160,10 @@ class EventConnection(OperationConnection):
             if part := b"".join(_unknown(event, positions) for event in events):
                 yield part
 
+    @property
+    def drops_events(self) -> bool:
+        return False
+
     def unsent(self) -> int:
         return self._unread_bytes
 

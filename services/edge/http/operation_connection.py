@@ -147,6 +147,10 @@ class OperationConnection(Socket):
 
     # The socket
 
+    @property
+    def drops_events(self) -> bool:
+        return True
+
     def send(self, frames: tuple[Frame, ...]) -> None:
         replies: list[OperationReply] = []
         for frame in frames:

@@ -92,9 +92,8 @@ class SocialNotifier:
                 self._notify_account(account, event, None, later=len(recipients) > AT_ONCE)
 
     def after_login(self, session: LoginSession) -> None:
-        """Send the pending notifications of the account, if the client's dialect shows them."""
-        dialect = session.connection.dialect
-        if dialect is not None and dialect.pushes_pending_requests:
+        """Send the pending notifications of the account, if the client shows them."""
+        if session.recipient.shows_pending_requests:
             self._tasks.start(send_pending(self._bus, session), "requests")
 
     def _notify_account(self, account: AccountId, event: Event, number: int | None, *, later: bool = False) -> None:
@@ -104,7 +103,7 @@ class SocialNotifier:
         if local is None:
             return
         local.notify(event, later=later)
-        if number is not None and any(recipient.dialect.pushes_pending_requests for recipient in local.recipients):
+        if number is not None and any(recipient.shows_pending_requests for recipient in local.recipients):
             self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
 
     def _recipients(self, notify: Notify, event: SocialEvent) -> Collection[AccountId]:

@@ -60,6 +60,11 @@ class Recipient(ABC):
     @abstractmethod
     def dialect(self) -> Dialect: ...
 
+    @property
+    def shows_pending_requests(self) -> bool:
+        """Whether pending requests and stored notifications are pushed to the connection."""
+        return self.dialect.pushes_pending_requests
+
     @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
         """The stage of an undelivered message on this connection. None if the connection should have the message and

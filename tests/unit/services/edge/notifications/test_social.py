@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from services.edge.canonical.transport import Handshake
+from services.edge.http.operation_connection import OperationConnection
 from shared.bus.client import pack
 from shared.contract import subjects
 from shared.contract.contacts import (
@@ -117,6 +119,24 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
     await until(lambda: CHAT in cluster.edges[0].accounts.by_account[BOB].chats)
     assert all(b"group_name" not in frame for frame in without_event.received)
     pending.events = [PendingEvent(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
+    wire = await log_in(cluster, "ourchat-v1")
+    await wire.until(lambda: len(wire.received) > 1)
+    assert events_of(wire) == [(10, ADDED)]
+    await pending.until_requested(DropPendingEvents)
+    assert pending.requests == [DropPendingEvents([70], BOB)]
+
+
+async def test_a_request_by_http_shows_no_event_and_it_stays_stored(
+    cluster: EdgeCluster, pending: FakePendingEvents
+) -> None:
+    pending.events = [PendingEvent(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
+    handshake = Handshake("/ws/native", "chat.test", "192.0.2.1", secure=False, subprotocols=(), origin="")
+    program = OperationConnection(cluster.edges[0].endpoint, handshake, lambda _: None)
+    login = json.loads(LOGINS["native"])
+    members = {name: login[name] for name in ("identifier", "kind", "secret")}
+    assert (await program.perform("login", json.dumps(members).encode())).error is None
+    await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
+    await until(lambda: CHAT in cluster.edges[0].accounts.by_account[BOB].chats)
     wire = await log_in(cluster, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
