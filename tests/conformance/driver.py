@@ -68,7 +68,8 @@ class DriverProcess:
         try:
             await asyncio.wait_for(process.wait(), _END_SECONDS)
         except TimeoutError:
-            process.kill()
+            with suppress(ProcessLookupError):  # it may have ended since
+                process.kill()
             await process.wait()
         await asyncio.gather(*self._tasks)
 

@@ -95,7 +95,7 @@ def answered_texts(system: Cluster, token: str, chat: int) -> list[str]:
     """
     for number in itertools.count():
         call(system, token, "send", {"chat": chat, "text": "ping", "nonce": f"ping-{number}"})
-        page = call(system, token, "history", {"chat": chat, "count": 9})
+        page = call(system, token, "history", {"chat": chat, "count": 100})
         texts = [segment["text"] for message in page["messages"] for segment in message["segments"]]
         if "pong" in texts or number > WAIT_SECONDS:
             return texts
