@@ -207,7 +207,8 @@ class ChatLists:
         """Each list with the time when it was read. The least recently used list comes first."""
         self._entries = 0
         self._changed: set[ChatId] = set()
-        self._losses = 0
+        self._corrections = 0
+        """How often lists were corrected or dropped. A list that is being read meanwhile may be outdated."""
         self._correcting = asyncio.Lock()
 
     def announce(self, message: MembershipVersions) -> None:
@@ -221,7 +222,7 @@ class ChatLists:
         self._lists.clear()
         self._changed.clear()
         self._entries = 0
-        self._losses += 1
+        self._corrections += 1
 
     async def of(self, account: AccountId) -> FirstIndexes:
         """The list of the account. The caller must not change it."""
@@ -231,9 +232,9 @@ class ChatLists:
         if found is not None:
             self._entries -= len(found)
         if found is None or self._clock() - read > _KEPT_SECONDS:
-            losses, read = self._losses, self._clock()
+            corrections, read = self._corrections, self._clock()
             found = await self._read(account)
-            if losses != self._losses:
+            if corrections != self._corrections:
                 return found
         self._keep(account, read, found)
         return found
@@ -257,6 +258,7 @@ class ChatLists:
 
     async def _correct(self) -> None:
         changed, self._changed = self._changed, set()
+        self._corrections += bool(changed)
         if not self._lists:
             return
         try:
