@@ -76,7 +76,8 @@ class AccountProfiles:
             raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another account")
         if state is None and await self._database.write(profiles.add_profile, seed, now_ms()):
             self._metrics.profiles.inc()
-        if state is not None and not state.deleted and seed.nick and state.nick != seed.nick:
+        is_outdated = state is not None and bool(seed.guest and state.nick)  # a guest may have another nick since
+        if state is not None and not state.deleted and seed.nick and state.nick != seed.nick and not is_outdated:
             await self._database.write(profiles.set_nick, seed.account, seed.nick, now_ms())
         if state is not None and state.guest and not seed.guest:
             await self._register_guest(seed, state.guest)

@@ -84,6 +84,17 @@ async def test_a_guest_that_has_registered_is_one_no_more_and_its_groups_learn_i
     assert (profile.nickname, profile.nick, profile.guest, profile.signature) == ("Gus Gray", "gus", "", "")
 
 
+async def test_a_late_event_of_its_registration_gives_no_guest_its_first_nick_back(peers: BusPeers) -> None:
+    guest = EnsureProfile(account=GUEST, uuid="u9", nickname="访客 gus", nick="gus", guest="~g")
+    await peers.edge.send(guest)
+    await peers.edge.send(SetProfile(GUEST, nickname="访客 gusto", nick="gusto", actor=GUEST))
+    await peers.edge.send(guest)
+    assert (await peers.view(GUEST, ANN)).profile.nick == "gusto"
+    await peers.edge.send(EnsureProfile(account=GUEST, uuid="u9", nickname="Gus", nick="gray"))
+    await peers.edge.send(guest)
+    assert (await peers.view(GUEST, ANN)).profile.nick == "gray"
+
+
 async def test_profile_change_notifies_friends_and_the_account(peers: BusPeers) -> None:
     await peers.befriend(ANN, BOB)
     before = len(await peers.wait_for_events(notify(A), 2)), len(await peers.wait_for_events(notify(B), 2))
