@@ -210,6 +210,8 @@ class ChatLists:
         self._corrections = 0
         """How often lists were corrected or dropped. A list that is being read meanwhile may be outdated."""
         self._correcting = asyncio.Lock()
+        self._versions: dict[ChatId, int] = {}
+        """The versions at the last corrections of chats with many members, which are not all read again."""
 
     def announce(self, message: MembershipVersions) -> None:
         """Note that the members of these chats have changed."""
@@ -269,15 +271,22 @@ class ChatLists:
             raise
 
     async def _correct_chat(self, chat: ChatId) -> None:
-        page = await self._membership(GetMembership(chat))
-        members = page.members
+        since = self._versions.get(chat, 0)
+        page = await self._membership(GetMembership(chat, since))
+        if page.version < since:  # the database of session was restored
+            since, page = 0, await self._membership(GetMembership(chat))
+        version, is_large, members = page.version, page.more or since > 0, page.members
         while page.more:
-            page = await self._membership(GetMembership(chat, 0, (members[-1].version, members[-1].account)))
+            page = await self._membership(GetMembership(chat, since, (members[-1].version, members[-1].account)))
             members = members + page.members
-        first = {one.account: one.first_index for one in members if one.role is not Role.LEFT}
-        for account, (_, found) in self._lists.items():
+        if is_large:
+            self._versions[chat] = version
+        for one in members:
+            if one.account not in self._lists:
+                continue
+            _, found = self._lists[one.account]
             before = len(found)
             found.pop(chat, None)
-            if account in first:
-                found[chat] = first[account]
+            if one.role is not Role.LEFT:
+                found[chat] = one.first_index
             self._entries += len(found) - before

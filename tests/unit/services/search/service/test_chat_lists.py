@@ -44,3 +44,31 @@ async def test_a_list_that_is_being_read_while_another_search_corrects_its_chat_
         replies.set()
     assert searching.result() == {ROOM: 1}
     assert await lists.of(ANN) == {ROOM: 1, HALL: 1}
+
+
+async def test_of_a_large_chat_only_the_changed_members_are_read_again() -> None:
+    """A page has two members."""
+    members = [Member(AccountId(number), Role.MEMBER, 1, number, 1) for number in range(1, 6)]
+    requests = list[tuple[int, tuple[int, int]]]()
+
+    async def list_chats(_: ListChats) -> ChatList:
+        return ChatList([ChatEntry(ROOM, 1, 1)])
+
+    async def membership(request: GetMembership) -> Membership:
+        requests.append((request.since, request.after))
+        after = max(request.after, (request.since, 2**63))
+        later = [one for one in members if (one.version, one.account) > after]
+        return Membership(request.chat, members[-1].version, later[:2], more=len(later) > 2)
+
+    lists = ChatLists(list_chats, membership)
+    for change, found in [
+        (Member(AccountId(6), Role.MEMBER, 1, 6, 1), {ROOM: 1}),
+        (Member(ANN, Role.LEFT, 1, 7, 1), {}),
+        (Member(ANN, Role.MEMBER, 4, 8, 1), {ROOM: 4}),
+        (Member(ANN, Role.MEMBER, 3, 2, 1), {ROOM: 3}),  # the database was restored
+    ]:
+        await lists.of(ANN)
+        members = [*(one for one in members if one.version < change.version), change]
+        lists.announce(MembershipVersions({ROOM: change.version}))
+        assert await lists.of(ANN) == found
+    assert requests == [(0, (0, 0)), (0, (2, 2)), (0, (4, 4)), (6, (0, 0)), (7, (0, 0)), (8, (0, 0)), (0, (0, 0))]
