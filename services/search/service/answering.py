@@ -143,7 +143,7 @@ def _parsed(request: SearchMessages) -> SearchQuery:
 def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> Wanted:
     """Combines the filters in the query with the filters in the other fields of the request."""
     kinds = parsed.has | {request.has} if request.has else parsed.has
-    bounds = [one for one in (request.before, parsed.before) if one]
+    bounds = [max(one, 1) for one in (request.before or None, parsed.before) if one is not None]
     wanted = Wanted(
         required(parsed), forbidden(parsed), sender, kinds,
         max(request.after, parsed.after or 0), min(bounds, default=0), request.place, request.oldest_first,

@@ -46,6 +46,8 @@ class NameResolver:
     async def sender(self, named: Named, actor: AccountId, chat: ChatId) -> AccountId:
         """The account that the query names as the sender. `chat`: the chat that is searched, or 0."""
         if not named.name:
+            if not named.number:
+                raise _error(named, "from: no account has this number")
             return AccountId(named.number)
         if named.is_me:
             return actor

@@ -129,6 +129,7 @@ async def test_filters_and_the_messages_around(peers: Peers) -> None:
     assert await peers.found("report", has=ContentKind.FILE) == [(ROOM, 3)]
     assert await peers.found("see", before=times[ROOM, 2]) == [(ROOM, 1)]
     assert await peers.found("see", after=times[ROOM, 5]) == [(HALL, 3)]
+    assert await peers.found("see before:1970") == await peers.found("before:1970") == []
     assert [one.index for one in (await peers.page("it", context=2)).around] == [2, 3, 5]
     whole = await peers.page("it", context=1, with_hits=True)
     assert [(one.chat, one.index) for one in whole.around] == [(ROOM, 3), (ROOM, 4), (ROOM, 5)]
@@ -534,7 +535,7 @@ async def test_a_message_that_was_announced_before_the_first_index_is_found_whil
 
 async def test_bad_queries_name_their_field(peers: Peers) -> None:
     await peers.index()
-    for wrong_query in ("!?", "from:nobody word", "has:nothing word", "before:then word"):
+    for wrong_query in ("!?", "from:nobody word", "from:0 word", "has:nothing word", "before:then word"):
         assert await peers.rejected(wrong_query) == (ErrorCode.INVALID, "query"), wrong_query
     assert await peers.rejected("x" * (MAX_QUERY + 1)) == (ErrorCode.TOO_LARGE, "query")
     for wrong in (0, MAX_HITS + 1):
