@@ -13,6 +13,7 @@ from services.auth.service.ports import Admission, EventWindow
 from shared.addresses import network, networks
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
+from shared.request_nonce import request_nonce
 from shared.settings.limits import AccountLimits
 
 MINUTE = 60.0
@@ -121,8 +122,17 @@ class LoginLimiter:
             await self._window.clear(f"failed:{key}")
 
     async def _count(self, key: str, seconds: float, limit: int, kind: str) -> None:
-        if self._limits.rates and await self._window.add(key, seconds, limit) >= limit:
+        """Counts the current request. The edge repeats a request that waits long, and its attempts count as one."""
+        if not self._limits.rates:
+            return
+        nonce = request_nonce.get()
+        attempt = f"attempt:{key}:{domain.digest(nonce)}"
+        if nonce and await self._window.count(attempt, MINUTE):
+            return
+        if await self._window.add(key, seconds, limit) >= limit:
             raise _too_many(kind, seconds)
+        if nonce:
+            await self._window.add(attempt, MINUTE, 1)
 
     def _login_bounds(self, subject: LoginSubject, address: str) -> list[_Bound]:
         limits = self._limits

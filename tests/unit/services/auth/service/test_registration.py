@@ -4,13 +4,17 @@ import asyncio
 import hashlib
 import time
 from pathlib import Path
+from secrets import token_hex
 
-from shared.contract.auth import Authenticated, GetKeys, IdentifierKind, Logout
+from shared.contract.auth import Authenticated, GetKeys, IdentifierKind, LoginReply, Logout
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover
+from shared.settings.limits import LimitsSettings
 from shared.tokens import Verifier
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
     AuthCluster,
@@ -104,6 +108,21 @@ async def test_an_address_registers_five_accounts_a_minute(limited: AuthCluster)
     sixth = edge.register("u6@example.org", origin=ELSEWHERE)
     assert await rejection_code(sixth) == ErrorCode.RATE_LIMITED
     assert isinstance(await edge.register("u6@example.org"), Authenticated)
+
+
+async def test_the_attempts_at_one_request_count_as_one_registration(
+    start: StartCluster, hasher: BlockingHasher
+) -> None:
+    """The edge repeats the request while auth waits for a hash."""
+    _, edge = await start(limits=LimitsSettings(registrations_per_minute=1))
+    request, nonce = registration("ann@example.org"), token_hex(32)
+    hasher.open.clear()
+    for _ in range(2):
+        assert await rejection_code(edge.bus.send(request, seconds=0.5, nonce=nonce)) == ErrorCode.UNAVAILABLE
+    hasher.open.set()
+    reply: LoginReply = await edge.bus.send(request, seconds=WAIT_SECONDS, nonce=nonce)
+    assert isinstance(reply, Authenticated)
+    assert await rejection_code(edge.send(registration("bob@example.org"))) == ErrorCode.RATE_LIMITED
 
 
 async def test_a_nickname_does_not_imitate_the_operator_s_announcements(edge: EdgeProbe) -> None:
