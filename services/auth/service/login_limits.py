@@ -38,6 +38,8 @@ class LoginAttempt:
     def __init__(self) -> None:
         self.failed = False
         self.is_blocked = False
+        self.is_repeated: bool | None = None
+        """Whether an earlier attempt at the same request has failed; None if this is not known yet."""
 
 
 class _Bound(NamedTuple):
@@ -121,8 +123,10 @@ class LoginLimiter:
         for key in domain.identifier_keys(account):
             await self._window.clear(f"failed:{key}")
 
+    # The edge repeats a request that waits long. The attempts at it count once.
+
     async def _count(self, key: str, seconds: float, limit: int, kind: str) -> None:
-        """Counts the current request. The edge repeats a request that waits long, and its attempts count as one."""
+        """Counts the current request. Raises RequestError (`rate_limited`)."""
         if not self._limits.rates:
             return
         nonce = request_nonce.get()
@@ -133,6 +137,14 @@ class LoginLimiter:
             raise _too_many(kind, seconds)
         if nonce:
             await self._window.add(attempt, MINUTE, 1)
+
+    async def _counts(self, attempt: LoginAttempt) -> bool:
+        """Whether the attempt counts as failed."""
+        if attempt.failed and attempt.is_repeated is None:
+            nonce = request_nonce.get()
+            key = f"attempt:failed:{domain.digest(nonce)}"
+            attempt.is_repeated = bool(nonce) and await self._window.add(key, MINUTE, 1) > 0
+        return attempt.failed and not attempt.is_repeated
 
     def _login_bounds(self, subject: LoginSubject, address: str) -> list[_Bound]:
         limits = self._limits
@@ -156,9 +168,10 @@ class LoginLimiter:
             try:
                 yield attempt
             finally:
-                if attempt.failed and self._limits.rates:
+                counts = await self._counts(attempt)
+                if counts and self._limits.rates:
                     await self._window.add(failed, TEN_MINUTES, _COUNTED_FAILURES)
-                if attempt.failed and self._counts_failures:
+                if counts and self._counts_failures:
                     await self._window.add(f"account:{subject.account}", TEN_MINUTES, _COUNTED_FAILURES)
 
     @asynccontextmanager
@@ -170,7 +183,7 @@ class LoginLimiter:
             yield
         finally:
             if self._limits.rates and not attempt.is_blocked:
-                await self._window.end(*bound, failed=attempt.failed)
+                await self._window.end(*bound, failed=await self._counts(attempt))
 
     @asynccontextmanager
     async def _place(self, bound: _Bound, attempt: LoginAttempt, until: float) -> AsyncIterator[None]:
@@ -181,7 +194,7 @@ class LoginLimiter:
             try:
                 yield
             finally:
-                await self._window.end(*bound, failed=attempt.failed)
+                await self._window.end(*bound, failed=await self._counts(attempt))
         finally:
             places.release()
 

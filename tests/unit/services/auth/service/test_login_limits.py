@@ -17,6 +17,7 @@ from services.auth.service.ports import Admission
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.session import EnsureProfile
+from shared.request_nonce import request_nonce
 from shared.settings.limits import LimitsSettings
 from tests.support.servers import ValkeyServer
 
@@ -88,6 +89,16 @@ async def test_five_failures_of_an_account_from_an_address(limits: LoginLimiter)
     assert not await passes(succeed(limits, "7"))
     assert await passes(succeed(limits, "7", AWAY))
     assert await passes(succeed(limits, "8"))
+
+
+async def test_a_request_that_the_edge_repeats_fails_once(limits: LoginLimiter) -> None:
+    """A wrong answer of a recovery, to which auth replies late."""
+    for number in range(4):
+        request_nonce.set(f"request {number}")
+        for _ in range(3):
+            assert await passes(guess(limits.recovery(sole("7"), HOME)))
+    request_nonce.set("")
+    assert [await passes(guess(limits.recovery(sole("7"), HOME))) for _ in range(2)] == [True, False]
 
 
 async def test_twenty_failures_from_an_address(limits: LoginLimiter) -> None:
