@@ -9,11 +9,12 @@ import msgspec
 from services.session import domain
 from services.session.service.ports import ChangeNotifier
 from services.session.store import made
+from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.auth import FindInactive
 from shared.contract.bots import CreatedBot, CreateWebhookAccount
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.made import DeleteAnyWebhook, EndMade, ListAllWebhooks, ListMade, Made, WebhookPage
 from shared.contract.members import InvitationLink
 from shared.contract.routes import Ack, SendRequest
@@ -44,7 +45,8 @@ class MadeByAccounts:
 
     async def delete_hook(self, request: DeleteAnyWebhook) -> Ack:
         domain.check_link(request.hook, "hook")
-        deleted = await self._database.write(made.delete_hook, request.hook, now_ms())
+        delete = once(made.delete_hook, dict[ChatId, int] | None)
+        deleted = await self._database.write(delete, request.hook, now_ms())
         if deleted is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such webhook", "hook")
         await self._notifier.publish(deleted)

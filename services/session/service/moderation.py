@@ -64,7 +64,7 @@ class Reports:
         return ReportPage([*fitting], more=len(fitting) < len(page))
 
     async def close(self, request: CloseReport) -> Ack:
-        await self._database.write(moderation.close_report, request.number)
+        await self._database.write(once(moderation.close_report, type(None)), request.number)
         _log.info("operator acts", act="close report", by="admin", report=request.number)
         return Ack()
 

@@ -16,11 +16,13 @@ from local.ports import free_port
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.tables import metadata
 from shared.contract import subjects
-from shared.contract.admin import ReportMessage
+from shared.contract.admin import CloseReport, ListReports, ReportMessage
+from shared.contract.body import pack_segments
 from shared.contract.contacts import AnswerFriendship, EndFriendship, RequestFriendship, SetBlocked
 from shared.contract.drafts import SaveDraft
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.made import DeleteAnyWebhook
 from shared.contract.members import (
     AddMember,
     AddMembers,
@@ -41,10 +43,11 @@ from shared.contract.members import (
     UnbanMember,
 )
 from shared.contract.metadata import SetMetadata
-from shared.contract.model import JoinPolicy, Role
+from shared.contract.model import JoinPolicy, Message, Role, Text
 from shared.contract.own_settings import SetOwnSettings
 from shared.contract.push import SendTestPush, Subscribe, Unsubscribe
 from shared.contract.recovery import SetSecurity
+from shared.contract.routes import Ack
 from shared.contract.session import (
     CreateChat,
     MarkReadTime,
@@ -208,6 +211,18 @@ async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, 
         replies.append(await peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce))
         assert replies[1:] == replies[:-1], route.label
         assert await dump(database) == stored, route.label
+
+
+async def test_a_repeated_request_of_an_operator_has_one_reply(peers: BusPeers) -> None:
+    chat = await group(peers)
+    peers.messages[chat] = [Message(chat, 1, MessageId(1), BOB, 5_000, pack_segments((Text("buy"),)), Nonce(1))]
+    await peers.edge.send(ReportMessage(chat, 1, "spam", ANN))
+    hook = await peers.edge.send(CreateIncomingWebhook(chat, "hook", ANN))
+    reports = (await peers.admin.send(ListReports())).reports
+    for request in (CloseReport(reports[0].number), DeleteAnyWebhook(hook.hook)):
+        nonce = token_hex(32)
+        for _ in range(2):
+            assert await peers.admin.send(request, nonce=nonce) == Ack()
 
 
 async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPeers, database: Database) -> None:
