@@ -79,7 +79,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     service.open_port(DASHBOARD, partial(database.check, CHECKED_TABLES), window.check)
     try:
         if await service.start(stopping):
-            upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail, use_cases.guests.end_abandoned)
+            end_abandoned = use_cases.guests.end_abandoned
+            upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail, end_abandoned, bus.check)
             announcing = announce_state(use_cases.revocations.list_revocations, bus)
             await _work(service, relay, (upkeep, announcing, service.neighbours.run()), stopping)
     finally:

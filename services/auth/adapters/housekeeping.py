@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import nats.errors
+
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.service.guests import ABANDONED_SECONDS
 from services.auth.service.login_trail import LoginTrail
@@ -17,6 +19,8 @@ from shared.transactions import Transactions
 
 EndAbandoned = Callable[[], Awaitable[None]]
 """Ends abandoned guests."""
+CheckBus = Callable[[], Awaitable[None]]
+"""Makes a round trip to NATS. Raises TimeoutError, nats.errors.Error."""
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 60.0
@@ -24,20 +28,26 @@ _DAY_SECONDS = 86_400
 
 
 async def run(
-    database: Transactions, keys: SigningKeys, settings: AuthSettings, failures: LoginTrail, end_abandoned: EndAbandoned
+    database: Transactions,
+    keys: SigningKeys,
+    settings: AuthSettings,
+    failures: LoginTrail,
+    end_abandoned: EndAbandoned,
+    check_bus: CheckBus,
 ) -> None:
-    """Runs until it is cancelled. Guests are deleted only after the database has worked for some minutes, so that edges
-    had time to report their connected guests."""
+    """Runs until it is cancelled. Guests are deleted only after the database and NATS have worked for some minutes, so
+    that edges had time to report their connected guests."""
     reachable_since = time.monotonic()
     while True:
         try:
             await failures.flush()
             await purge_expired(database, settings)
+            await check_bus()
             if time.monotonic() - reachable_since >= ABANDONED_SECONDS:
                 await end_abandoned()
-        except RequestError as error:
+        except (RequestError, TimeoutError, nats.errors.Error) as error:
             reachable_since = time.monotonic()
-            _log.warning("housekeeping postponed", error=str(error))
+            _log.warning("housekeeping postponed", error=repr(error))
         await asyncio.to_thread(keys.reload)
         await asyncio.sleep(_INTERVAL_SECONDS)
 

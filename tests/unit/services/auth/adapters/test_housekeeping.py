@@ -45,7 +45,7 @@ async def create_ticket(database: Database, named: str, left_ms: int) -> str:
     return (await database.write(step)).ticket
 
 
-async def no_guests() -> None:
+async def nothing() -> None:
     pass
 
 
@@ -75,7 +75,7 @@ async def test_housekeeping_continues_after_a_failure(
     monkeypatch.setattr(housekeeping, "purge_expired", fail)
     over = await create_ticket(database, "", -1)
     auth = cheap_auth(tmp_path / "keys")
-    run = housekeeping.run(database, SigningKeys(auth), auth, LoginTrail(database), no_guests)
+    run = housekeeping.run(database, SigningKeys(auth), auth, LoginTrail(database), nothing, nothing)
     task = asyncio.create_task(run)
     await failed.wait()
     monkeypatch.setattr(housekeeping, "purge_expired", purge_expired)
@@ -85,6 +85,32 @@ async def test_housekeeping_continues_after_a_failure(
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_guests_end_only_after_edges_could_report_them_for_some_time(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(housekeeping, "ABANDONED_SECONDS", 0.2)
+    began, failed, ended = time.monotonic(), 0.0, asyncio.get_running_loop().create_future()
+
+    async def check() -> None:
+        nonlocal failed
+        if time.monotonic() < began + 0.4:
+            failed = time.monotonic()
+            raise TimeoutError
+
+    async def end() -> None:
+        if not ended.done():
+            ended.set_result(time.monotonic())
+
+    auth = cheap_auth(tmp_path / "keys")
+    run = housekeeping.run(database, SigningKeys(auth), auth, LoginTrail(database), end, check)
+    task = asyncio.create_task(run)
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert await ended >= failed + 0.2 > began + 0.2
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def remaining(database: Database) -> set[str]:
