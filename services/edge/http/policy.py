@@ -1,7 +1,6 @@
-"""Rules for every request except uploads: a rate, and TLS for pages. Media, avatars and WebSockets stay reachable by
-`http://` and `ws://`, because clients of the legacy dialects use these schemes."""
+"""Rules for every request: a rate, and TLS for pages. Media, avatars and WebSockets stay reachable by `http://` and
+`ws://`, because clients of the legacy dialects use these schemes."""
 
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -19,8 +18,6 @@ from shared.settings import Settings
 _LINKS = ("/verify/", "/hooks/", "/unsubscribe/")
 """The paths that contain a secret. The secret is looked up in a database, or checked."""
 _OPERATIONS = "/api/v1/"
-_UPLOADS = re.compile(r"/media(/uploads(/[0-9a-f]{32})?)?")
-"""The paths of uploads, whose rate is limited for each account instead."""
 _NO_PAGES = ("/media", "/avatar", "/ws")
 TOO_MANY = PlainTextResponse(
     "Too many requests, please wait a moment.\n", 429, {"Retry-After": "1", "Connection": "close"}
@@ -46,8 +43,6 @@ class HttpPolicy:
     def decide(self, request: Request, now: float) -> Response | None:
         """The response to a request that is not served, or None. It is not served if its address is over the rate, or
         if it must be repeated with TLS."""
-        if _UPLOADS.fullmatch(request.scope["path"]):
-            return None
         handshake = handshake_of(request, self._trusted)
         if self._rates is not None and not self._takes(self._rates, request, network(handshake.address), now):
             if not request.scope["path"].startswith(_OPERATIONS):
