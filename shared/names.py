@@ -29,6 +29,8 @@ _SEQUENCE = re.compile(f"({_TAGGED_FLAG.pattern}|{_KEYCAP.pattern})|{_INVISIBLE.
 _EMOJI_ENDS = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 """The emoji presentation and the skin tones, which may be between an emoji and a joiner."""
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
+_MOST_KEPT = 50
+"""If a name has more invisible characters than this, none is kept, because each takes a long time to examine."""
 
 
 def plain_name(name: str) -> str:
@@ -58,6 +60,8 @@ def without_invisible(name: str) -> str:
     """The name without control characters, and without invisible characters, except those that its scripts or emoji
     need."""
     before, shown = "", "".join(one for one in name if unicodedata.category(one) not in _CONTROLS)
+    if len(_INVISIBLE.findall(shown)) > _MOST_KEPT:
+        return _INVISIBLE.sub("", shown)
     while shown != before:  # a kept character may depend on one that was just removed
         before, shown = shown, _SEQUENCE.sub(_kept, shown)
     return shown

@@ -42,6 +42,13 @@ def test_a_long_name_keeps_its_extension() -> None:
     assert safe_name("x." + "y" * 300) == "x." + "y" * 253
 
 
+def test_a_name_with_very_many_invisible_characters_keeps_none() -> None:
+    """Otherwise, such a name would stop the event loop for a long time."""
+    word = "क्\u200dष"
+    assert safe_name(word * 20) == word * 20
+    assert "\u200d" not in safe_name(word * 51)
+
+
 @given(st.text())
 def test_any_name_is_safe(name: str) -> None:
     safe = safe_name(name)
