@@ -34,8 +34,10 @@ def plain_email(email: str) -> str:
 def is_valid_email(email: str) -> bool:
     """Whether a new account may have this plain address. An address whose letters look like other letters is rejected,
     because users could not tell it from another address. So is an address with an encoded word."""
+    if len(email) > EMAIL_CHARACTERS:  # first, because the key of a long text takes a long time
+        return False
     key = email_key(email)
-    has_form = len(email) <= EMAIL_CHARACTERS and email.isprintable() and _EMAIL.fullmatch(email)
+    has_form = email.isprintable() and _EMAIL.fullmatch(email)
     return bool(has_form and _EMAIL.fullmatch(key)) and ENCODED_WORD not in email and not _is_ambiguous(key)
 
 
@@ -80,10 +82,12 @@ def plain_username(username: str) -> str:
 def is_valid_username(username: str) -> bool:
     """Whether a new account may have this plain username. A username must not look like an OC number or an e-mail
     address."""
+    if len(username) > USERNAME_CHARACTERS:  # first, because the other rules take a long time for a long text
+        return False
     if not is_valid_name(username) or not without_joiners(username).isprintable():
         return False
     folded = unicodedata.normalize("NFKC", username)
-    return len(username) <= USERNAME_CHARACTERS and "@" not in folded and not _TEN_DIGITS.fullmatch(folded)
+    return "@" not in folded and not _TEN_DIGITS.fullmatch(folded)
 
 
 def parse_oc_number(identifier: str) -> int:

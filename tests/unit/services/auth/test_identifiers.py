@@ -1,5 +1,7 @@
 """Tests which identifiers are valid, and which of them are equal."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,13 @@ def test_plain_usernames_and_numbers() -> None:
     assert plain_username("  Zoe\u0308 ") == "Zoë"
     assert not is_valid_username("１２３４５６７８９０")
     assert [parse_oc_number(text) for text in (" 0000000007\n", "７", "seven", "")] == [7, 7, 0, 0]
+
+
+def test_long_identifiers_are_rejected_quickly() -> None:
+    began = time.process_time()
+    assert not is_valid_username("👩" + "\u200d" * 60_000)
+    assert not is_valid_email("a@" + "xn--a." * 60_000 + "x")
+    assert time.process_time() - began < 0.2
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
