@@ -268,9 +268,9 @@ class Client(Recipient):
         self._out.push((encoded,))
 
     def notify(self, event: Event) -> None:
-        deferred = self.session.deferred
-        if deferred is not None and isinstance(event, ChatJoined):
-            deferred.append(event)
+        session = self.session
+        if session.deferred is not None and (isinstance(event, ChatJoined) or session.catch_up.awaits_answer):
+            session.deferred.append(event)
         else:
             self._posts.flush()
             self._out.notify(event)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostMessage
-from services.edge.canonical.events import ChatJoined, Event
+from services.edge.canonical.events import Event
 from services.edge.catchup.login_device import LoginDevice
 from services.edge.catchup.missed import MissedMessages, MissedReader, ReadingClient
 from services.edge.client.connection import Connection, PendingVerification
@@ -78,6 +78,11 @@ class CatchUp:
             return self.missed.read_discovered
         return None
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the account has entered, but its login is not answered yet."""
+        return self.missed is not None and self.reading is None
+
     def contains(self, message: Message) -> bool:
         """Whether the message is shown, or has been shown, as a missed message."""
         if self.missed is None:
@@ -146,9 +151,9 @@ class LoginSession:
         self._uploads: UploadSlots | None = None
         self.connection = connection
         self.catch_up = CatchUp(services.missed_reader, services.chats)
-        self.deferred: list[ChatJoined] | None = None
-        """Chats that appear while a request is handled. They are pushed after the reply, because the reply may be about
-        them."""
+        self.deferred: list[Event] | None = None
+        """Chats that appear while a request is handled, and all events of the account during its login. They are pushed
+        after the reply, because the reply may be about these chats, and is the first frame of the account."""
         self.replies_first = False
         """Whether the request may make the login invalid. If so, the request is answered before the login ends."""
         self.is_void = False

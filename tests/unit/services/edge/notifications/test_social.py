@@ -19,9 +19,17 @@ from shared.contract.contacts import (
     PendingMembership,
     Requests,
 )
-from shared.contract.edge import ChatCreated, ChatRenamed, EdgeEvent, MembershipAnswered, Notify
+from shared.contract.edge import (
+    ChatCreated,
+    ChatRenamed,
+    EdgeEvent,
+    FriendshipRequested,
+    MembershipAnswered,
+    Notify,
+)
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import Sync
 from shared.contract.model import JoinPolicy
 from shared.contract.routes import Ack
 from tests.support.waiting import until
@@ -142,6 +150,24 @@ async def test_a_request_by_http_shows_no_event_and_it_stays_stored(
     assert events_of(wire) == [(10, ADDED)]
     await pending.until_requested(DropPendingEvents)
     assert pending.requests == [DropPendingEvents([70], BOB)]
+
+
+@pytest.mark.parametrize(("dialect", "reply"), [("ourchat-v1", b'{"code":7,'), ("pipe", b"login_succ|")])
+async def test_an_event_during_a_login_is_sent_after_its_reply(
+    cluster: EdgeCluster, pending: FakePendingEvents, dialect: str, reply: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old clients take the first frame after their login for its reply."""
+    monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
+    edge, gate = cluster.edges[0], cluster.message.block(Sync)
+    wire = dial(edge.endpoint, f"/ws/{dialect}")
+    wire.client.frame_received(LOGINS[dialect].encode())
+    await cluster.message.until_requested(Sync)
+    await publish(pending, FriendshipRequested(ANN, BOB, "hi"))
+    await publish(pending, ChatCreated(CHAT, ANN, [BOB]))
+    await until(lambda: CHAT in edge.accounts.by_account[BOB].chats)
+    gate.set()
+    await wire.until(lambda: len(wire.received) > 1)
+    assert [frame.startswith(reply) for frame in wire.received] == [True, False]
 
 
 async def test_pending_requests_are_sent_before_stored_notifications(
