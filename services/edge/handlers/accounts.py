@@ -226,9 +226,15 @@ class AccountHandler:
         return UsersFound(tuple(profile for profile in found if profile is not None))
 
     async def keep_avatar(self, command: CreateChat | SetChat | SetProfile, actor: AccountId) -> Reply:
-        """Forward a command. If its avatar is a stored picture, the picture does not expire from now on."""
+        """Forward a command. If its avatar is a stored picture, the picture must exist, and does not expire from now
+        on. Old clients crash if they cannot load an avatar, and compare its hash."""
         if isinstance(command.avatar, str) and command.avatar.startswith(_PATH):
-            await self._media.mark_used(command.avatar.removeprefix(_PATH), MediaUse.AVATAR)
+            media = await self._media.mark_used(command.avatar.removeprefix(_PATH), MediaUse.AVATAR)
+            if media is None:
+                text = "there is no picture at this address"
+                raise RequestError(ErrorCode.INVALID, text, "avatar", reason=Reason.CHOICE)
+            if not command.avatar_hash:
+                command.avatar_hash = media.sha256
         return await self._forwarder.forward(command, actor)
 
     async def set_profile(self, command: SetProfile, actor: AccountId) -> Reply:

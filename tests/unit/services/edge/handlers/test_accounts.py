@@ -4,28 +4,36 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from services.edge.handlers.accounts import AccountHandler
 from services.edge.media.store import MediaUse
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import SetChat
-from shared.contract.model import ProfileSummary
+from shared.contract.model import Media, ProfileSummary
 from shared.contract.routes import Ack
 from shared.contract.session import CreateChat, SetProfile
 
 ANN, CHAT, MEDIA = AccountId(1), ChatId(5), "0123456789abcdef" * 2
+UNKNOWN = "0" * 32
 
 
 class RecordingMedia:
     def __init__(self) -> None:
         self.used: list[tuple[str, MediaUse]] = []
 
-    async def mark_used(self, id: str, use: MediaUse) -> None:
+    async def mark_used(self, id: str, use: MediaUse) -> Media | None:
         self.used.append((id, use))
+        return None if id == UNKNOWN else Media(id, "a.png", 3, "ab" * 32, "image/png")
 
 
 class AgreeingForwarder:
+    def __init__(self) -> None:
+        self.forwarded: list[Any] = []
+
     async def forward(self, command: object, actor: AccountId) -> Ack:
+        self.forwarded.append(command)
         return Ack()
 
 
@@ -41,6 +49,35 @@ async def test_the_picture_of_a_group_does_not_expire(avatar: str, kept: list[tu
     assert media.used == kept * 2
     await handler.keep_avatar(SetChat(CHAT, topic="words"), ANN)
     assert media.used == kept * 2
+
+
+@pytest.mark.parametrize(
+    ("avatar", "given", "stored"),
+    [
+        (f"/media/{MEDIA}", UNSET, "ab" * 32),
+        (f"/media/{MEDIA}", "", "ab" * 32),
+        (f"/media/{MEDIA}", "abc", "abc"),
+        ("https://a.png", UNSET, UNSET),
+    ],
+)
+async def test_a_stored_picture_has_its_true_hash_unless_the_client_gives_one(
+    avatar: str, given: str | UnsetType, stored: str | UnsetType
+) -> None:
+    forwarder = AgreeingForwarder()
+    handler = AccountHandler(*cast(Any, (forwarder, {}, None, RecordingMedia(), None, None)))
+    await handler.set_profile(SetProfile(ANN, avatar=avatar, avatar_hash=given), ANN)
+    assert [command.avatar_hash for command in forwarder.forwarded] == [stored]
+
+
+async def test_a_picture_that_does_not_exist_cannot_be_an_avatar() -> None:
+    forwarder = AgreeingForwarder()
+    handler = AccountHandler(*cast(Any, (forwarder, {}, None, RecordingMedia(), None, None)))
+    avatar = f"/media/{UNKNOWN}"
+    for command in (SetChat(CHAT, avatar=avatar), CreateChat([], avatar=avatar), SetProfile(ANN, avatar=avatar)):
+        with pytest.raises(RequestError) as rejected:
+            await handler.keep_avatar(command, ANN)
+        assert rejected.value.failure.code is ErrorCode.INVALID
+    assert forwarder.forwarded == []
 
 
 async def test_a_new_real_name_of_a_guest_is_shown_before_the_reply() -> None:
