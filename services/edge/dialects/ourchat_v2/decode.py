@@ -135,6 +135,8 @@ def _set_account(members: Members, account: AccountId, limits: FrameLimits) -> R
         command.nickname = validation.nickname(settings.nickname, limits)
     if settings.avatar is not UNSET:
         command.avatar = stored_address(settings.avatar, limits)
+        if not (command.avatar or settings.avatar_hash):
+            command.avatar_hash = ""  # the generated avatar has its own hash
     return Request(command)
 
 
