@@ -194,7 +194,7 @@ class AccountHandler:
             FindUsers: for_actor(self.find),
             ShowProfiles: lambda by, command: self.show(command.accounts),
             SetProfile: for_actor(self.set_profile),
-            UpdateAccount: for_actor(self.update),
+            UpdateAccount: self.update,
             SetSecurity: self._set_security,
             SetBlocked: for_actor(self.set_blocked),
             CreateChat: for_actor(self.keep_avatar),
@@ -247,17 +247,14 @@ class AccountHandler:
         await self._ephemeral.blocks_changed(command.account)
         return answer
 
-    async def update(self, command: UpdateAccount, actor: AccountId) -> Reply:
+    async def update(self, session: LoginSession, command: UpdateAccount) -> Reply:
+        _check_login_by_secret(session)
+        actor = session.connection.account
         await self.set_profile(command.profile, actor)
         return await self._forwarder.forward(command.security, actor)
 
     async def _set_security(self, session: LoginSession, command: SetSecurity) -> Reply:
-        if session.connection.claims is not None:
-            raise RequestError(
-                ErrorCode.FORBIDDEN,
-                "log in by your secret to change the security question",
-                reason=Reason.WEAK_LOGIN,
-            )
+        _check_login_by_secret(session)
         return await self._forwarder.forward(command, session.connection.account)
 
     async def _change_own(self, session: LoginSession, command: OwnChange) -> Reply:
@@ -288,3 +285,11 @@ class AccountHandler:
         if local is not None and summary is not None and summary.guest and changed.signature is not UNSET:
             local.summary = msgspec.structs.replace(summary, signature=changed.signature, version=0)
             self._guests.renamed(account, local.summary)
+
+
+def _check_login_by_secret(session: LoginSession) -> None:
+    """Check that no token has logged in, because with a new answer its thief could set a new password. Raises
+    RequestError."""
+    if session.connection.claims is not None:
+        text = "log in by your secret to change the security question"
+        raise RequestError(ErrorCode.FORBIDDEN, text, reason=Reason.WEAK_LOGIN)
