@@ -347,6 +347,10 @@ class Client(Recipient):
     async def confirm_all(self) -> None:
         await self.confirmation.confirm_all()
 
+    async def has_arrived(self) -> bool:
+        self._out.write_deferred()
+        return not self.session.catch_up.awaits_answer and await self.confirmation.has_arrived()
+
     # Timer and end
 
     def on_timer(self, now: float, *, may_confirm: bool) -> bool:

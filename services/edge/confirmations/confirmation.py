@@ -13,6 +13,7 @@ from shared.contract.model import Message
 from shared.settings.edge import EdgeSettings
 
 _SETTLE_SECONDS = 0.8
+_ARRIVAL_SECONDS = 10.0
 _FEW_PINGS = 500
 _SLACK = 1.5
 """By this factor, more pings are allowed than are needed on average, so that even the last connections get their
@@ -135,8 +136,8 @@ class DeliveryConfirmation:
     """
 
     __slots__ = (
-        "_behind_proxy", "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping",
-        "unconfirmed", "waiting_since",
+        "_behind_proxy", "_clock", "_handling_seconds", "_is_page", "_ping_due", "_pongs", "_settled", "_socket",
+        "last_ping", "unconfirmed", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, clock: Callable[[], float], handling_seconds: float) -> None:
@@ -148,6 +149,8 @@ class DeliveryConfirmation:
         self.unconfirmed = UnconfirmedPushes()
         self._ping_due = False
         """Whether a ping is due at the end of this event-loop iteration."""
+        self._pongs = 0
+        """The number of pongs so far."""
         self._settled: asyncio.Event | None = None
         self.last_ping = clock()
         self.waiting_since: float | None = None
@@ -176,6 +179,7 @@ class DeliveryConfirmation:
     def pong_received(self, now: float) -> Ranges:
         """Returns the messages that the pong confirms."""
         self.waiting_since = None
+        self._pongs += 1
         confirmed = self.unconfirmed.ponged()
         if self.unconfirmed and self._behind_proxy:
             self.ping(now)
@@ -230,17 +234,36 @@ class DeliveryConfirmation:
         """Wait at most 0.8 s until everything that was pushed so far is confirmed."""
         if not self.unconfirmed:
             return
-        # the pong of a ping already in flight does not confirm newer pushes
-        rounds = 1 if self.waiting_since is None else 2
+        rounds = self._rounds
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 while rounds and self.unconfirmed:
                     rounds -= 1
-                    self.ping(self._clock())
-                    self._settled = self._settled or asyncio.Event()
-                    await self._settled.wait()
+                    await self._next_pong()
         except TimeoutError:
             pass  # the other messages stay undelivered
+
+    async def has_arrived(self) -> bool:
+        """Wait at most 10 s until everything that was sent so far has arrived. Returns whether it has."""
+        pongs = self._pongs + self._rounds
+        try:
+            async with asyncio.timeout(_ARRIVAL_SECONDS):
+                while self._pongs < pongs:
+                    await self._next_pong()
+        except TimeoutError:
+            return False
+        return True
+
+    @property
+    def _rounds(self) -> int:
+        """How many pongs confirm everything that was sent so far. The pong of a ping already in flight does not."""
+        return 1 if self.waiting_since is None else 2
+
+    async def _next_pong(self) -> None:
+        """Wait for a pong, or for the end of the account's connection."""
+        self.ping(self._clock())
+        self._settled = self._settled or asyncio.Event()
+        await self._settled.wait()
 
     def _wake(self) -> None:
         if self._settled is not None:

@@ -1,7 +1,8 @@
 """Pushes events about friendships, memberships and profiles. Live events are pushed to local accounts at once. Stored
 events are pushed after the login."""
 
-from collections.abc import Callable, Collection, Iterable
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -12,7 +13,7 @@ from services.edge.delivery.local_chats import AT_ONCE, LocalChats
 from services.edge.dialects.base import DISCONNECTED
 from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.verification import VerificationFlow
-from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.presence.local_accounts import LocalAccounts, Recipient
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.contacts import DropPendingEvents, ListPendingEvents, ListRequests
@@ -97,14 +98,15 @@ class SocialNotifier:
             self._tasks.start(send_pending(self._bus, session), "requests")
 
     def _notify_account(self, account: AccountId, event: Event, number: int | None, *, later: bool = False) -> None:
-        """Push an event to an account. `number`: the number of the stored notification, which is deleted once a client
-        has shown the event."""
+        """Push an event to an account. `number`: the number of the stored notification, which is deleted once the event
+        has arrived at a client that shows it."""
         local = self._accounts.get(account)
         if local is None:
             return
         local.notify(event, later=later)
-        if number is not None and any(recipient.shows_pending_requests for recipient in local.recipients):
-            self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
+        showing = [recipient for recipient in local.recipients if recipient.shows_pending_requests]
+        if number is not None and showing:
+            self._tasks.start(_drop_pending(self._bus, account, [number], showing), "drop pending events")
 
     def _recipients(self, notify: Notify, event: SocialEvent) -> Collection[AccountId]:
         if notify.recipients is not None:
@@ -158,11 +160,14 @@ async def send_pending(bus: Bus, session: LoginSession) -> None:
     for event in events:
         session.notify(event)
     if pending.kept:
-        await _drop_pending(bus, account, [one.number for one in pending.kept])
+        await _drop_pending(bus, account, [one.number for one in pending.kept], [session.recipient])
 
 
-async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int]) -> None:
-    """Delete stored notifications. If this fails, they are pushed again at the next login."""
+async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int], shown_to: Sequence[Recipient]) -> None:
+    """Delete stored notifications, once they have arrived at one of these clients. If this fails, they are pushed again
+    at the next login."""
+    if not any(await asyncio.gather(*(recipient.has_arrived() for recipient in shown_to))):
+        return
     try:
         await bus.send(DropPendingEvents(numbers, account), seconds=_SECONDS, retry=True)
     except RequestError as error:

@@ -106,6 +106,10 @@ class Recipient(ABC):
     async def confirm_all(self) -> None:
         """Wait, at most a second, until all pushed messages are confirmed."""
 
+    @abstractmethod
+    async def has_arrived(self) -> bool:
+        """Wait, at most some seconds, until everything that was pushed has arrived. Returns whether it has."""
+
 
 class LocalAccount:
     """One account with connections on this node. `recipients` is replaced, never mutated, so that it can be iterated

@@ -106,6 +106,23 @@ async def test_a_member_added_to_a_group_is_notified_as_if_accepted(
     assert pending.requests == [DropPendingEvents([70], BOB)]
 
 
+async def test_an_event_stays_stored_until_it_has_arrived_at_a_client(
+    cluster: EdgeCluster, pending: FakePendingEvents
+) -> None:
+    lost, login = dial(cluster.edges[0].endpoint, "/ws/ourchat-v1"), LOGINS["ourchat-v1"]
+    lost.mute = True
+    await reply_to(lost, login)
+    await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
+    await lost.until(lambda: lost.pings > 0)
+    assert events_of(lost) == [(10, ADDED)]
+    lost.vanish()
+    pending.events = [PendingEvent(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
+    wire = await log_in(cluster, "ourchat-v1")
+    await pending.until_requested(DropPendingEvents)
+    assert events_of(wire) == [(10, ADDED)]
+    assert pending.requests == [DropPendingEvents([70], BOB)]
+
+
 async def test_a_chat_without_added_members_notifies_no_account(
     cluster: EdgeCluster, pending: FakePendingEvents
 ) -> None:

@@ -50,6 +50,9 @@ class NullRecipient(Recipient):
 
     async def confirm_all(self) -> None: ...
 
+    async def has_arrived(self) -> bool:
+        return True
+
 
 class GatedPresence(Presence):
     """A presence whose calls wait for the gate before Redis carries them out, or `after` that, or are `broken`."""
