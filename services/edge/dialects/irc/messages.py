@@ -398,7 +398,7 @@ def _post_to_user(
 ) -> None:
     numbered = account_of(target)
     if numbered is not None:
-        _post(session, PostMessage(ChatId(0), segments, to=numbered, mark=mark.packed), target, answer)
+        _post_to_account(session, numbered, target, segments, mark, line, answer)
         return
 
     def found(known: dict[str, User]) -> Lines:
@@ -406,18 +406,30 @@ def _post_to_user(
             return () if is_quiet(answer) else [session.numeric("401", word(target), last=NO_NICK)]
         user = known[target]
         session.users[user.account] = user
-        chat = session.chat_with(user.account)
-        if replied := replied_index(line.tags, chat):
-            command = PostMessage(chat, segments, reply_to=replied, mark=mark._replace(replies=True).packed)
-        elif user.account == session.account:
-            _post_to_oneself(session, segments, mark, answer)
-            return ()
-        else:
-            command = PostMessage(ChatId(0), segments, to=user.account, mark=mark.packed)
-        _post(session, command, user.nick, answer)
-        return _show_away(session, user, answer)
+        _post_to_account(session, user.account, user.nick, segments, mark, line, answer)
+        return () if user.account == session.account else _show_away(session, user, answer)
 
     find_users(session, [target], answer, found)
+
+
+def _post_to_account(
+    session: IrcSession,
+    account: AccountId,
+    target: str,
+    segments: tuple[RichSegment, ...],
+    mark: Mark,
+    line: Line,
+    answer: Answer,
+) -> None:
+    chat = session.chat_with(account)
+    if replied := replied_index(line.tags, chat):
+        command = PostMessage(chat, segments, reply_to=replied, mark=mark._replace(replies=True).packed)
+    elif account == session.account:
+        _post_to_oneself(session, segments, mark, answer)
+        return
+    else:
+        command = PostMessage(ChatId(0), segments, to=account, mark=mark.packed)
+    _post(session, command, target, answer)
 
 
 def _post_to_oneself(session: IrcSession, segments: tuple[RichSegment, ...], mark: Mark, answer: Answer) -> None:

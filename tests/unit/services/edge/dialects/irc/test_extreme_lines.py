@@ -7,7 +7,7 @@ from services.edge.canonical.commands import Command, FindUsers, GiveState, Post
 from services.edge.canonical.events import Event
 from services.edge.canonical.irc_commands import MonitorNicks, ReadStates, RelayTags
 from services.edge.canonical.replies import HistoryPage, PresenceShown, Reply, UsersFound
-from services.edge.dialects.base import Request, ServerInfo
+from services.edge.dialects.base import LoadedChat, Request, ServerInfo
 from services.edge.dialects.irc.registration import CAPABILITIES
 from shared.contract.auth import DeleteAccount, Login, Register
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
@@ -15,7 +15,7 @@ from shared.contract.edge import ChatModesChanged
 from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import ModeChange
 from shared.contract.model import File, Media, Profile, ProfileSummary, Text
 from shared.contract.routes import Ack
@@ -31,7 +31,16 @@ from shared.contract.session import (
 )
 from shared.settings.limits import LimitsSettings
 from tests.unit.services.edge.dialects.irc.test_reactions import changed
-from tests.unit.services.edge.dialects.irc.test_session import CHAT, ENTERED, OTHER, OWN, IrcConnection, group, joined
+from tests.unit.services.edge.dialects.irc.test_session import (
+    CHAT,
+    ENTERED,
+    OTHER,
+    OWN,
+    IrcConnection,
+    group,
+    joined,
+    unavailable,
+)
 
 
 def bob(command: Command) -> Reply:
@@ -334,3 +343,19 @@ def test_many_changes_of_modes_lose_no_parameter() -> None:
     assert [mask for one in words for mask in one[5:]] == [one.text for one in changes]
     assert all(flags == f"+{'b' * len(masks)}" for _, _, _, _, flags, *masks in words)
     assert len({tags for tags, *_ in words}) == len(lines)
+
+
+@pytest.mark.parametrize("target", ["Bob|34", "bob"])
+def test_a_reply_to_a_user_names_the_message_however_the_user_is_named(target: str) -> None:
+    connection = joined("message-tags")
+    connection.answer = lambda command: bob(command) if isinstance(command, FindNicks) else unavailable(command)
+    connection.dialect.chats_loaded([LoadedChat(ChatId(7), (OWN, OTHER))], 0.0)
+    connection.send(f"@+reply=7-3 PRIVMSG {target} :yes")
+    (sent,) = [one for one in connection.commands if isinstance(one, PostMessage)]
+    assert (sent.chat, sent.reply_to) == (ChatId(7), 3)
+
+
+def test_a_note_to_oneself_needs_no_username() -> None:
+    connection = joined()
+    connection.send("PRIVMSG n|12 :note")
+    assert OpenPrivateChat(OWN, alone=True) in connection.commands
