@@ -486,7 +486,7 @@ def _not_sent(session: IrcSession, failure: Failure, target: str, answer: Answer
     match failure.code:
         case ErrorCode.FORBIDDEN:
             return session.numeric("404" if in_channel else "531", shown, last=text)
-        case ErrorCode.NOT_FOUND:
+        case ErrorCode.NOT_FOUND if failure.field != "reply_to":
             return session.numeric("403" if in_channel else "401", shown, last=text)
         case ErrorCode.TOO_LARGE:
             return session.numeric("417", last=text)

@@ -359,3 +359,11 @@ def test_a_note_to_oneself_needs_no_username() -> None:
     connection = joined()
     connection.send("PRIVMSG n|12 :note")
     assert OpenPrivateChat(OWN, alone=True) in connection.commands
+
+
+@pytest.mark.parametrize(("field", "expected"), [("chat", "403 n|12 "), ("reply_to", "FAIL PRIVMSG NOT_FOUND ")])
+def test_a_channel_is_not_missing_because_a_message_is(field: str, expected: str) -> None:
+    connection = joined("message-tags")
+    connection.answer = lambda _: Failure(ErrorCode.NOT_FOUND, "there is no such message", field)
+    (line,) = connection.send("@+reply=5-3 PRIVMSG #Fruit~5 :yes")
+    assert f" {expected}#Fruit~5 :there is no such message" in line
