@@ -99,6 +99,23 @@ def test_02_a_draft_that_another_device_has_sent_or_changed_is_not_shown_as_it_w
     expect(ann.field).to_have_value("half a sentence")
 
 
+def test_02_a_draft_goes_from_the_device_that_wrote_it_when_another_one_sends_it(
+    ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
+) -> None:
+    bob.group("Other", ann.account())
+    with chat_user(chromium_browser, system.edges[1]) as phone:
+        phone.open().sign_in(str(ann.account()))
+        ann.go("Team").field.press_sequentially("see you")
+        expect(phone.chat("Team")).to_contain_text("Draft: see you")
+        ann.go("Other")
+        phone.go("Team").field.press("Enter")
+        phone.until_sent("see you")
+        expect(ann.chat("Team")).not_to_contain_text("Draft")
+        phone.go("Other")
+        ann.go("Team").field.press_sequentially("soon")
+        expect(phone.chat("Team")).to_contain_text("Draft: soon")
+
+
 def test_02_a_draft_that_was_sent_without_a_network_does_not_come_back(ann: ChatPage, bob: Bob, team: int) -> None:
     """Another page sends it."""
     ann.go("Team").field.press_sequentially("see you")

@@ -50,7 +50,7 @@ export class Drafts {
     this.#own.set(chat, own);
     if (!isEmpty(own)) return own;
     const draft = untracked(() => this.model.chats.get(chat)?.draft);
-    return draft && !draft.cut ? fromServer(draft) : EMPTY;
+    return draft?.text && !draft.cut ? fromServer(draft) : EMPTY;
   }
 
   /** For the list of chats. */
@@ -127,9 +127,11 @@ export class Drafts {
     }
   }
 
-  #receive({ chat, ...draft }: Native.DraftEvent): void {
+  /** A draft that was sent or removed has the revision that it had, and the next one begins without one. */
+  #receive({ chat, rev, ...rest }: Native.DraftEvent): void {
     const own = this.get(chat);
-    if (own.base >= draft.rev && draft.rev) return;
+    if (rev && (rest.text ? own.base >= rev : own.base > rev)) return;
+    const draft = { ...rest, rev: rest.text ? rev : 0 };
     if (own.text === own.synced && !draft.cut && !isBeingWritten(chat)) this.#replace(chat, draft);
     else if (draft.text && draft.text !== own.text) this.#offer(chat, draft);
     else this.#store(chat, { ...own, base: draft.rev, synced: draft.text });
