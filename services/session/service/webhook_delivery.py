@@ -203,7 +203,10 @@ class WebhookDelivery:
     # The methods below find work that no event announced.
 
     async def _search(self) -> bool:
-        """Search for messages whose event was lost. Raises RequestError."""
+        """Search for messages whose event was lost, and correct wrong times. Raises RequestError."""
+        most = 2 * max(self._lease_ms, _PAUSED_MS)  # the clocks of replicas differ
+        longest = most + pause_ms(_MOST_DOUBLINGS, self._settings.longest_pause_seconds, 1.0)
+        await self._database.write(outgoing_webhooks.correct_times, now_ms(), most, longest)
         after = ChatId(0)
         while known := await self._database.read(outgoing_webhooks.known_heads, after, _CHATS):
             heads = await self._messages.last_indexes(list(known))

@@ -178,6 +178,14 @@ def _waits(now: int, held: Collection[str], slow: bool) -> sa.ColumnElement[bool
     return sa.and_(_IS_DUE, free, _ROW.slow.is_(slow))
 
 
+def correct_times(connection: sa.Connection, now: int, most: int, longest: int) -> None:
+    """Makes webhooks due whose times were stored while a clock was ahead. A correct time is at most `most` after now,
+    or `longest` if the webhook waits for another attempt."""
+    latest = sa.case((_ROW.attempts > 0, now + longest), else_=now + most)
+    wrong = sa.or_(_ROW.due > latest, _ROW.leased_until > now + most)
+    connection.execute(sa.update(outgoing_webhook).where(wrong).values(due=now, lease="", leased_until=0))
+
+
 def advance(connection: sa.Connection, leased: LeasedWebhook, index: int) -> bool:
     """Note that the message `index` is delivered. Returns whether the turn may continue: the webhook exists, this
     process still has the lease, and the maker manages the group."""

@@ -96,6 +96,22 @@ async def test_others_may_not(populated: StoreHarness, group: ChatId) -> None:
     assert [one.next for one in await listed(populated, ANN, group)] == [HEAD + 1]
 
 
+async def test_times_of_a_clock_that_was_ahead_are_corrected(populated: StoreHarness, group: ChatId) -> None:
+    """One webhook was released, one waits for another attempt, and one is leased."""
+    ahead = NOW + 86_400_000
+    for number in ("1", "2", "3"):
+        await create(populated, ANN, group, number)
+    await note(populated, group, HEAD + 1)
+    released, failed, _ = await lease(populated, now=ahead)
+    await populated.database.write(outgoing_webhooks.release, released, ahead)
+    await populated.database.write(outgoing_webhooks.fail, failed, "status 500", ahead, ahead + 50)
+    for now, longest, hooks in ((NOW, 100_000_000, ["1", "3"]), (NOW + 50, 10_000, ["2"])):
+        await populated.database.write(outgoing_webhooks.correct_times, now, 1_000, longest)
+        assert [one.hook for one in await lease(populated, now=now)] == hooks
+    await populated.database.write(outgoing_webhooks.correct_times, NOW + 60, 1_000, 10_000)
+    assert await lease(populated, now=NOW + 60) == [], "leases that end soon stay"
+
+
 async def test_a_group_has_few_webhooks(populated: StoreHarness, group: ChatId) -> None:
     populated.limits = LimitsSettings(outgoing_webhooks_per_group=1)
     await create(populated, ANN, group, "1")
