@@ -1,9 +1,11 @@
 """Profiles."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from services.session.domain import DELETED_NICKNAME, LOBBY, ascii_lower
 from services.session.store.sql import HAS_NICK, next_change_time, taken_as
@@ -53,6 +55,12 @@ def account_state(connection: sa.Connection, account: AccountId) -> AccountState
 
 def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> bool:
     """Create a missing profile. Returns whether it was missing."""
+    with suppress(IntegrityError), connection.begin_nested():
+        return _add_profile(connection, seed, now)
+    return _add_profile(connection, seed, now)  # another transaction has just taken the nick
+
+
+def _add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> bool:
     values = _default_values(seed.account, now) | {
         "uuid": seed.uuid,
         "nickname": seed.nickname,

@@ -3,6 +3,8 @@
 import asyncio
 from functools import partial
 
+import pytest
+
 from services.session.domain import LOBBY
 from services.session.store import memberships, profiles
 from services.session.store.profiles import AccountState
@@ -42,6 +44,16 @@ async def test_missing_creation_time_is_now(store: StoreHarness) -> None:
 
 async def test_concurrent_creations_create_one_profile(store: StoreHarness) -> None:
     assert sorted(await asyncio.gather(*(add(store, profile_seed(ANN)) for _ in range(8)))) == [False] * 7 + [True]
+
+
+async def test_a_nick_that_another_transaction_takes_meanwhile_is_left_out(
+    store: StoreHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(store, EnsureProfile(account=ANN, uuid="a", nickname="Ann", nick="gus"))
+    is_nick_taken, answers = profiles.is_nick_taken, [False]
+    monkeypatch.setattr(profiles, "is_nick_taken", lambda *about: answers.pop() if answers else is_nick_taken(*about))
+    assert await add(store, EnsureProfile(account=BOB, uuid="b", nickname="Bob", nick="Gus"))
+    assert (await store.profile(BOB)).nick == ""
 
 
 async def test_unknown_account_has_no_state(store: StoreHarness) -> None:
