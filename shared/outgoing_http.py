@@ -26,6 +26,9 @@ _LONGEST_SECONDS = 300.0
 _UNREACHABLE = "the address cannot be reached"
 """The same text is used for a name that does not exist, a server that does not answer, and a forbidden address. Users
 see this text. With different texts, they could find out which internal names exist."""
+_MOST_PARTS = 10
+"""The number of interim responses that may precede a response, and of parts of its body that are dropped. A receiver
+can send tens of thousands of them at once, and their parsing would block the event loop."""
 _LOOKUPS = 4
 """The number of threads for lookups, for each simultaneous request. A hanging lookup ends later than its request, and
 lookups of other requests must not wait for it."""
@@ -92,8 +95,11 @@ class _OutgoingConnection(asyncio.Protocol):
         if not self.is_open:
             raise ConnectionResetError
         self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
-        while not isinstance(head := await self._next(), h11.Response):
-            pass
+        for _ in range(_MOST_PARTS):
+            if isinstance(head := await self._next(), h11.Response):
+                break
+        else:
+            raise h11.RemoteProtocolError("too many interim responses")
         body = b""
         while most_bytes and not isinstance(event := await self._next(), h11.EndOfMessage):
             body += event.data if isinstance(event, h11.Data) else b""
@@ -112,8 +118,9 @@ class _OutgoingConnection(asyncio.Protocol):
     def rest(self, seconds: float) -> bool:
         """Wait for another request, at most `seconds`. Returns False if the connection cannot be used again."""
         with suppress(h11.RemoteProtocolError):
-            while isinstance(self._http.next_event(), h11.Data):  # drop what has arrived of the body
-                pass
+            for _ in range(_MOST_PARTS):  # drop what has arrived of the body
+                if not isinstance(self._http.next_event(), h11.Data):
+                    break
         is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         if not is_done or not self.is_open or self._http.trailing_data[0]:
             return False

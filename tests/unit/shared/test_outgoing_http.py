@@ -205,6 +205,7 @@ async def write_forever(writer: asyncio.StreamWriter, data: bytes) -> None:
     [
         b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"x" * 100_000,
         b"HTTP/1.1 200 OK\r\na: " + b"b" * 100_000, b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000 + b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
 )  # fmt: skip
 async def test_what_is_no_response(response: bytes) -> None:
@@ -406,6 +407,7 @@ async def test_what_comes_without_a_request_is_no_response() -> None:
         b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nabc",
         b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nwrong\r\n",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 1_000 + b"0\r\n\r\n",
     ],
 )  # fmt: skip
 async def test_a_connection_that_is_to_end_or_has_no_whole_body_yet_carries_no_other(answer: bytes) -> None:
