@@ -23,15 +23,16 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings import Settings
 
 _ID = re.compile(r"(?:.*/media/)?([0-9a-f]{32})")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class MediaFilter(NamedTuple):
-    """Selects files. An empty field does not restrict the selection."""
+    """Selects files. A field with its default does not restrict the selection."""
 
     id: str = ""
     account: AccountId = NO_ACCOUNT
     sha256: str = ""
-    before: int = 0
+    before: int | None = None
     """Unix milliseconds."""
 
     def matches(self, record: MediaRecord, modified_ms: int) -> bool:
@@ -39,7 +40,7 @@ class MediaFilter(NamedTuple):
             (not self.id or record.id == self.id)
             and (not self.account or record.account == self.account)
             and (not self.sha256 or record.sha256 == self.sha256)
-            and (not self.before or (record.created or modified_ms) < self.before)
+            and (self.before is None or (record.created or modified_ms) < self.before)
         )
 
 
@@ -74,7 +75,8 @@ def media() -> None:
 
 
 def _selected(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that select files. The command gets the selection as the argument `wanted`."""
+    """Adds the options that select files. The command gets the selection as the argument `wanted`. An empty value, such
+    as that of an unset variable in a script, is an error, because the command would remove more files without it."""
 
     @click.argument("address", required=False)
     @click.option("--account", metavar="NUMBER", type=click.IntRange(1), help="Files that this account has stored.")
@@ -85,10 +87,10 @@ def _selected(command: Callable[..., None]) -> Callable[..., None]:
         *args: Any, address: str | None, account: int | None, sha256: str | None, before: str | None, **options: Any
     ) -> None:
         wanted = MediaFilter(
-            _media_id(address) if address else "",
+            "" if address is None else _media_id(address),
             AccountId(account or 0),
-            (sha256 or "").lower(),
-            day_ms(before) if before else 0,
+            "" if sha256 is None else _hash(sha256.lower()),
+            None if before is None else day_ms(before),
         )
         command(*args, wanted=wanted, **options)
 
@@ -118,7 +120,7 @@ def media_remove(installation: Installation, wanted: MediaFilter, yes: bool) -> 
     This cannot be undone. Edges that have used an address recently forget it within five minutes. Content without
     another address is removed at once.
     """
-    if not any(wanted):
+    if wanted == MediaFilter():
         raise click.UsageError("name an ADDRESS, --account, --hash or --before")
     found = asyncio.run(_find(installation.settings, wanted))
     if not found:
@@ -135,9 +137,16 @@ def _media_id(address: str) -> str:
     """The id in an address, or the id itself. Raises OperatorError."""
     if (found := _ID.fullmatch(address)) is None:
         raise OperatorError(
-            f"{address} is not the address of a picture or file", "Give one that ends with 32 hexadecimal digits"
+            f"{address!r} is not the address of a picture or file", "Give one that ends with 32 hexadecimal digits"
         )
     return found[1]
+
+
+def _hash(sha256: str) -> str:
+    """Raises OperatorError."""
+    if not _SHA256.fullmatch(sha256):
+        raise OperatorError(f"{sha256!r} is not a SHA-256 hash", "Give 64 hexadecimal digits")
+    return sha256
 
 
 async def _find(settings: Settings, wanted: MediaFilter) -> list[FoundMedia]:

@@ -21,7 +21,7 @@ def day_ms(day: str) -> int:
     try:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError as error:
-        raise OperatorError(f"{day} is not a date", "Write it as 2026-01-31") from error
+        raise OperatorError(f"{day!r} is not a date", "Write it as 2026-01-31") from error
 
 
 async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:

@@ -70,3 +70,9 @@ def test_nothing_is_removed_without_a_choice_or_a_yes(directory: Path) -> None:
     assert run(directory, "remove", "nonsense", "--yes").exit_code != 0
     assert run(directory, "remove", "--before", "soon", "--yes").exit_code != 0
     assert found(directory) == "cab"
+
+
+@pytest.mark.parametrize("wrong", [["--before", ""], ["--hash", ""], [""], ["--before", "1970-01-01"]])
+def test_an_empty_value_does_not_select_more(directory: Path, wrong: list[str]) -> None:
+    run(directory, "remove", "--account", str(ANN), *wrong, "--yes")
+    assert found(directory) == "cab"
