@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from local import nats, valkey
+from local.options import CommandFailed
 from shared.vapid import make_key
 
 
@@ -51,6 +52,18 @@ def write_private(file: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a command's output to a file that only its owner may read. A device, a pipe or a link, such as /dev/null or
+    /dev/stdout, is not replaced. Raises CommandFailed."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_private(path.resolve(), content)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}", "Name another file by --output") from error
 
 
 def complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:

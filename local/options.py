@@ -195,10 +195,6 @@ class OperatorError(CommandFailed):
     exit_code = ExitStatus.WRONG_USE
 
 
-def unwritable(path: Path, error: OSError) -> CommandFailed:
-    return CommandFailed(f"{path} cannot be written: {error.strerror}", "Name another file by --output")
-
-
 def settings_options(command: F) -> F:
     """Add --config and --set to a command."""
     command = click.option(

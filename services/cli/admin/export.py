@@ -7,8 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from local.credentials import write_private
-from local.options import unwritable
+from local.credentials import write_output
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.trail import search_trail
@@ -144,8 +143,5 @@ async def export_account(client: AdminClient, found: UserView, output: Path | No
     text = format.json(await export(client, found))
     if output is None:
         return click.echo(text)
-    try:
-        write_private(output, f"{text}\n".encode())
-    except OSError as error:
-        raise unwritable(output, error) from error
+    write_output(output, f"{text}\n".encode())
     click.echo(f"written to {output}")

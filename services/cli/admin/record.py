@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from local.credentials import write_private
-from local.options import CommandFailed, unwritable
+from local.credentials import write_output
+from local.options import CommandFailed
 from services.cli import record_file
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import DOCTOR, AdminClient
@@ -108,10 +108,7 @@ async def record_stop(client: AdminClient, id: str, output: Path | None) -> None
     """End a recording and write its record. The edges then forget it."""
     path = output or Path(f"{id}.record")
     content, events = await fetch(client, id)
-    try:
-        write_private(path, content)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    write_output(path, content)
     await drop(client, id)
     click.echo(f"{events} events written to {path}: `dragoman replay {path}` plays them")
 

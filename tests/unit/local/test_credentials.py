@@ -1,0 +1,20 @@
+"""Tests the files of credentials, and of other secrets that a command writes."""
+
+import os
+import stat
+from pathlib import Path
+
+from local.credentials import write_output
+
+
+def test_output_does_not_replace_a_pipe_or_a_link(tmp_path: Path) -> None:
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(pipe, b"secret")
+    assert os.read(reader, 100) == b"secret"
+    os.close(reader)
+    write_output(link, b"secret")
+    assert (pipe.is_fifo(), link.is_symlink(), target.read_bytes()) == (True, True, b"secret")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
