@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from local import nats, valkey
-from local.options import CommandFailed
+from local.options import CommandFailed, OperatorError
 from shared.vapid import make_key
 
 
@@ -32,8 +32,11 @@ def generate(known: Credentials | None = None) -> Credentials:
 
 def load_or_make(file: Path) -> Credentials:
     """Load the credentials in `file` (mode 0600). Credentials that are missing are generated. Raises OSError,
-    msgspec.DecodeError."""
-    known = msgspec.json.decode(file.read_bytes(), type=Credentials) if file.exists() else None
+    OperatorError."""
+    try:
+        known = msgspec.json.decode(file.read_bytes(), type=Credentials) if file.exists() else None
+    except msgspec.MsgspecError as error:
+        raise OperatorError(f"{file} is damaged: {error}", "Remove it: the next start makes new passwords") from error
     credentials = generate(known)
     if credentials != known:
         write_private(file, msgspec.json.format(msgspec.json.encode(credentials)))

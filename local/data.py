@@ -44,10 +44,11 @@ def run_file(directory: Path) -> Path:
 
 
 def read_run(directory: Path) -> Run | None:
-    """The current run. None if there is no run, or if its supervisor has ended."""
+    """The current run. None if there is no run, or if its supervisor has ended. A file that a crash of the machine has
+    damaged counts as no run."""
     try:
         run = msgspec.json.decode(run_file(directory).read_bytes(), type=Run)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
     return run if _is_alive(run.supervisor) else None
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-import msgspec
 
 from local.credentials import Credentials, load_or_make
 from local.data import USE_ANOTHER, locked, prepare
@@ -102,10 +101,6 @@ def _start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, 
 def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) -> UpPlan:
     try:
         credentials = load_or_make(settings.data / "credentials.json")
-    except msgspec.MsgspecError as error:
-        raise OperatorError(
-            f"{settings.data / 'credentials.json'} is damaged: {error}", "Remove it: the next start makes new passwords"
-        ) from error
     except OSError as error:
         raise OperatorError(
             f"the data directory {settings.data} cannot be written: {error.strerror}", USE_ANOTHER

@@ -4,7 +4,10 @@ import os
 import stat
 from pathlib import Path
 
-from local.credentials import write_output
+import pytest
+
+from local.credentials import load_or_make, write_output
+from local.options import OperatorError
 
 
 def test_output_does_not_replace_a_pipe_or_a_link(tmp_path: Path) -> None:
@@ -18,3 +21,10 @@ def test_output_does_not_replace_a_pipe_or_a_link(tmp_path: Path) -> None:
     write_output(link, b"secret")
     assert (pipe.is_fifo(), link.is_symlink(), target.read_bytes()) == (True, True, b"secret")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_damaged_credentials_have_a_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_bytes(b"{")
+    with pytest.raises(OperatorError, match=f"{file} is damaged: .* Remove it"):
+        load_or_make(file)

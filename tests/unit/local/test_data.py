@@ -26,6 +26,11 @@ def test_run_is_found_until_its_supervisor_ends(tmp_path: Path) -> None:
     assert read_run(tmp_path) is None
 
 
+def test_a_damaged_run_is_none(tmp_path: Path) -> None:
+    data.run_file(tmp_path).write_bytes(b"")
+    assert read_run(tmp_path) is None
+
+
 def test_lock_allows_one_run(tmp_path: Path) -> None:
     write_run(tmp_path, RUN)
     with locked(tmp_path):
