@@ -45,11 +45,14 @@ class BackupPod:
         for key in (directory / "keys").iterdir():
             key.chmod(0o644)
 
-    def run(self, keep: int = 14, restore: str = "", media: str | Path = "") -> "subprocess.CompletedProcess[str]":
-        """Runs the script as the user of the PostgreSQL server, because PostgreSQL does not run as root."""
+    def run(
+        self, keep: int = 14, restore: str = "", media: str | Path = "", before: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
+        """Runs the script as the user of the PostgreSQL server, because PostgreSQL does not run as root. `before` runs
+        before the script."""
         path = f"{self._server.tools}:{os.environ['PATH']}"
         return subprocess.run(
-            ["/bin/sh", "-c", self._script], cwd="/",
+            ["/bin/sh", "-c", before + self._script], cwd="/",
             env={
                 "PATH": path, "KEEP": str(keep), "RESTORE": restore, "MEDIA": str(media),
                 "METRICS": str(self.metrics),
@@ -101,7 +104,8 @@ def test_backups_share_the_files_that_they_have_in_common(
     (first,) = pod.finished()
     first = first.rename(first.with_name("2026-01-01T000000Z"))
     (pod.media / "blobs" / "removed").unlink()
-    assert pod.run(media=pod.media).returncode == 0
+    finds_expired = f'find() {{ command find "$@"; case $1 in {pod.media}/*) echo "$1/expired" ;; esac; }}\n'
+    assert pod.run(media=pod.media, before=finds_expired).returncode == 0
     second = pod.finished()[-1]
     copied = [path for path in (second / "media").rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(second / "media")) for path in copied) == ["blobs/kept", "records/kept"]

@@ -39,7 +39,8 @@ copy_media() {
         mkdir -p "$draft/media/$room"
         find "$MEDIA/$room" -type f 2> /dev/null | while read -r file; do
             name=$room/${file##*/}
-            ln "$last/media/$name" "$draft/media/$name" 2> /dev/null || cp "$file" "$draft/media/$name"
+            ln "$last/media/$name" "$draft/media/$name" 2> /dev/null || cp "$file" "$draft/media/$name" ||
+                [ ! -e "$file" ] # it was removed just now
         done
     done
 }
