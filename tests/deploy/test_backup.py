@@ -104,12 +104,14 @@ def test_backups_share_the_files_that_they_have_in_common(
     (first,) = pod.finished()
     first = first.rename(first.with_name("2026-01-01T000000Z"))
     (pod.media / "blobs" / "removed").unlink()
+    (pod.media / "records" / "kept").write_text("used as an avatar")
     finds_expired = f'find() {{ command find "$@"; case $1 in {pod.media}/*) echo "$1/expired" ;; esac; }}\n'
     assert pod.run(media=pod.media, before=finds_expired).returncode == 0
     second = pod.finished()[-1]
     copied = [path for path in (second / "media").rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(second / "media")) for path in copied) == ["blobs/kept", "records/kept"]
-    assert (first / "media" / "records" / "kept").samefile(second / "media" / "records" / "kept")
+    assert (first / "media" / "blobs" / "kept").samefile(second / "media" / "blobs" / "kept")
+    assert (second / "media" / "records" / "kept").read_text() == "used as an avatar"
     with postgres_server.database() as other:
         place = tmp_path / "fresh"
         dragoman("restore", second, "--set", f"database.url={other.replace('+psycopg', '')}", "--data", place)

@@ -2,7 +2,7 @@
 # Backs up the database and the keys of tokens to /backups/<time>, in the form that `dragoman restore` reads. A backup
 # counts after it was restored into a database of its own, below $SCRATCH. The newest $KEEP stay. With $RESTORE, the
 # name of a backup, it is restored into the installation's database, which has roles and schemas, and no tables. Images
-# and files are included if $MEDIA names their directory; backups share those that they have in common.
+# and files are included if $MEDIA names their directory; backups share contents that they have in common.
 set -eu
 umask 077
 url=$(sed -n 's/^url = "\(postgresql:[^"]*\)"$/\1/p' /secrets/dragoman.toml)
@@ -33,14 +33,15 @@ prove() {
     done
 }
 
+# A blob never changes. A record does: a file whose use was too low after a restore would expire.
 copy_media() {
     last=$(find /backups -mindepth 1 -maxdepth 1 -type d -name '20*' | sort | tail -n 1)
     for room in records blobs; do
         mkdir -p "$draft/media/$room"
         find "$MEDIA/$room" -type f 2> /dev/null | while read -r file; do
             name=$room/${file##*/}
-            ln "$last/media/$name" "$draft/media/$name" 2> /dev/null || cp "$file" "$draft/media/$name" ||
-                [ ! -e "$file" ] # it was removed just now
+            { [ $room = blobs ] && ln "$last/media/$name" "$draft/media/$name" 2> /dev/null; } ||
+                cp "$file" "$draft/media/$name" || [ ! -e "$file" ] # it was removed just now
         done
     done
 }
