@@ -14,6 +14,8 @@ from shared.contract.admin import Act, SearchTrail
 from shared.contract.ids import NO_ACCOUNT, AccountId
 
 _MOST = 100_000
+_DIGITS = 18
+"""The most digits of an account's number."""
 
 
 def day_ms(day: str) -> int:
@@ -60,7 +62,8 @@ async def audit(client: AdminClient, account: str | None, act: str, since: str |
     """
     number = NO_ACCOUNT
     if account is not None:
-        number = AccountId(int(account)) if account.isdecimal() else (await users.find(client, account)).account
+        is_number = account.isdecimal() and len(account) <= _DIGITS
+        number = AccountId(int(account)) if is_number else (await users.find(client, account)).account
     found: list[Act] = []
     async for one in search_trail(client, SearchTrail(number, act, day_ms(since) if since else 0)):
         found.append(one)

@@ -98,9 +98,10 @@ async def test_deletion_needs_confirmation(auth: FakeAuth, tmp_path: Path) -> No
 
 
 async def test_error_is_one_sentence_and_status_1(auth: FakeAuth, tmp_path: Path) -> None:
-    for command in "find disable enable reset-password made end-made sessions kick export delete".split():
-        result = await admin(tmp_path, "user", command, "nobody")
-        assert (result.exit_code, len(result.output.splitlines())) == (1, 1), command
+    commands = "find disable enable reset-password made end-made sessions kick export delete".split()
+    for arguments in (*(["user", command, "nobody"] for command in commands), ["audit", "9" * 20]):
+        result = await admin(tmp_path, *arguments)
+        assert (result.exit_code, len(result.output.splitlines())) == (1, 1), arguments
         assert result.output.startswith("Error: there is no such account. Find the right name by this command")
 
 
