@@ -65,10 +65,13 @@ def dashboard(
 
 
 def _resolved(address: str) -> list[tuple[str, str]]:
-    """The name and address of each process to which a DNS name refers. A name that cannot be resolved yet is returned
-    unchanged."""
-    parts = urlsplit(address)
-    host, port = parts.hostname or "", parts.port or 80
+    """The name and address of each process to which a DNS name refers. A name that cannot be resolved yet, and a wrong
+    address, are returned unchanged."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port or 80
+    except ValueError:
+        return [(address, address)]
     try:
         found = sorted({entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
     except OSError:

@@ -48,8 +48,11 @@ def poll(at: Sequence[OpsAddress]) -> list[ProcessState]:
 
 
 def _poll_one(target: OpsAddress) -> ProcessState:
-    where = urlsplit(target.address)
-    client = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_REPLY_SECONDS)
+    try:
+        where = urlsplit(target.address)
+        client = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_REPLY_SECONDS)
+    except ValueError as error:  # the address is wrong
+        return ProcessState(target.name, error=str(error))
     try:
         client.request("GET", "/board")
         answer = client.getresponse()

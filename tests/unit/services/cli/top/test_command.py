@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from dragoman.main import main
 from local.data import Run, RunningProcess
 from local.ports import free_port
+from services.cli.overview.command import _resolved
 from services.cli.top.command import _screen
 from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
 from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
@@ -50,6 +51,17 @@ async def test_answer_and_error_are_both_results() -> None:
     assert seen[0].dashboard is not None
     assert seen[0].dashboard.service == "talk"
     assert "refused" in seen[1].error
+
+
+def test_a_wrong_address_is_an_error_of_its_process() -> None:
+    states = poll(
+        [
+            OpsAddress(name, address)
+            for address in ("http://there:99999", "http://[::1")
+            for name, address in _resolved(address)
+        ]
+    )
+    assert [state.error for state in states] == ["Port out of range 0-65535", "Invalid IPv6 URL"]
 
 
 async def test_error_for_an_answer_that_is_no_dashboard(tmp_path: Path) -> None:
