@@ -5,6 +5,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -162,6 +163,24 @@ def test_a_failed_backup_does_not_count(pod: BackupPod) -> None:
     assert "schema" in done.stderr
     assert list(pod.metrics.iterdir()) == []
     assert [one.name for one in pod.finished()] == ["2020-01-01T000000Z"]
+
+
+def test_two_backups_at_once_are_two_whole_backups(pod: BackupPod) -> None:
+    """The second one begins when the first one is about to count."""
+    first, second = (pod.backups.parent / "tmp" / name for name in ("first", "second"))
+    for pipe in (first, second):
+        os.mkfifo(pipe)
+        pipe.chmod(0o666)
+    waits = f"sync() {{ echo > {first}; read -r _ < {second}; }}\n"
+    once = f'tell() {{ [ -n "${{told:-}}" ] || {{ told=yes; echo > {second}; }}; }}\n'
+    begins = f'rm() {{ command rm "$@"; tell; }}\nflock() {{ tell; command flock "$@"; }}\nread -r _ < {first}\n'
+    dragoman("migrate", "--config", pod.settings, *SERVICES)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda before: pod.run(before=before), (waits, once + begins)))
+    assert [one.returncode for one in done] == [0, 0], done
+    for backup in pod.finished():
+        assert {"auth-session-message.dump", "backup.json", "keys"} <= {path.name for path in backup.iterdir()}
+    assert len(pod.finished()) == 2
 
 
 def test_the_newest_stay(pod: BackupPod) -> None:

@@ -6,7 +6,6 @@
 set -eu
 umask 077
 url=$(sed -n 's/^url = "\(postgresql:[^"]*\)"$/\1/p' /secrets/dragoman.toml)
-backup=/backups/$(date -u +%Y-%m-%dT%H%M%SZ)
 draft=/backups/.draft
 scratch=${SCRATCH:-/scratch}/database
 [ ! -f /secrets/ca.crt ] || export PGSSLMODE=verify-full PGSSLROOTCERT=/secrets/ca.crt
@@ -22,7 +21,7 @@ prove() {
     rm -rf "$scratch"
     initdb --pgdata "$scratch" --username postgres --auth trust > /dev/null
     pg_ctl --pgdata "$scratch" --log /tmp/scratch.log --wait --options \
-        "-c listen_addresses='' -c unix_socket_directories=/tmp -c fsync=off -c full_page_writes=off" start > /dev/null
+        "-c listen_addresses='' -c unix_socket_directories=/tmp -c fsync=off -c full_page_writes=off" start > /dev/null 9>&-
     trap 'pg_ctl --pgdata "$scratch" --mode immediate stop > /dev/null; rm -rf "$scratch"' EXIT
     export PGHOST=/tmp PGUSER=postgres PGDATABASE=postgres PGSSLMODE=disable
     pg_restore --dbname postgres --no-owner --no-privileges --single-transaction "$draft/auth-session-message.dump"
@@ -84,6 +83,9 @@ restore() {
 query() { psql "$url" --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --command "$1"; }
 
 [ -z "${RESTORE:-}" ] || { restore; exit; }
+exec 9> /backups/.lock
+flock 9 # one backup at a time: a manual one may run beside the nightly one
+backup=/backups/$(date -u +%Y-%m-%dT%H%M%SZ)
 rm -rf "$draft"
 mkdir "$draft"
 dump
