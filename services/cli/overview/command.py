@@ -3,6 +3,7 @@ page."""
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,10 @@ def dashboard(
         ) from error
 
     async def serve() -> None:
-        await DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts).run(*listeners)
+        server = DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts)
+        # in a container, this is process 1, which ignores a signal without a handler
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+        await server.run(*listeners)
 
     click.echo(f"http://{host}:{listeners[0].getsockname()[1]}/")
     with contextlib.suppress(KeyboardInterrupt):

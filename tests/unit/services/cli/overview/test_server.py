@@ -2,8 +2,12 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -13,6 +17,7 @@ from services.cli.overview.server import DashboardServer
 from services.cli.overview.system_view import Target
 from shared.dashboard.panels import Dashboard
 from shared.settings.servers import NatsSettings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.shared.test_ops import serving
 
 _LARGEST_BYTES = 20_000
@@ -73,3 +78,15 @@ async def test_it_rejects_foreign_names_other_methods_and_unknown_paths() -> Non
         assert (await get(port, "/api/system", "Host: evil.example"))[0] == 421
         assert (await get(port, "/api/system", method="POST"))[0] == 405
         assert (await get(port, "/etc/passwd"))[0] == 404
+
+
+def test_sigterm_ends_the_command_in_order(tmp_path: Path) -> None:
+    """Otherwise, it would be killed after the grace period of its container."""
+    command = [sys.executable, "-m", "dragoman.main", "dashboard", "http://127.0.0.1:1", "--port", "0"]
+    settings = ["--data", str(tmp_path), "--set", "nats.url=nats://127.0.0.1:1"]
+    with subprocess.Popen([*command, *settings], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with urlopen(f"{process.stdout.readline().strip()}healthz") as reply:  # noqa: S310
+            assert reply.read() == b"ok\n"
+        process.terminate()
+        assert process.wait(WAIT_SECONDS) == 0
