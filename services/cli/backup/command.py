@@ -11,6 +11,7 @@ DIR/backup.json                      the manifest, written last: a backup withou
 import hashlib
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -360,7 +361,9 @@ def restore(
 
 @contextmanager
 def _reported_errors() -> Iterator[None]:
-    """Turns errors of files and databases into error messages for the operator. Raises CommandFailed."""
+    """Turns errors of files and databases into error messages for the operator. SIGTERM acts as Ctrl-C, so that
+    unfinished work is undone. Raises CommandFailed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except OSError as error:
@@ -371,3 +374,5 @@ def _reported_errors() -> Iterator[None]:
         raise CommandFailed(
             f"the database: {getattr(error, 'orig', error)}", "Correct database.url, or start it"
         ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,6 +8,8 @@ import re
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +32,7 @@ from shared.schema import require_current
 from shared.settings import Settings
 from shared.vapid import make_key
 from tests.support.servers import PostgresServer
+from tests.support.waiting import WAIT_SECONDS
 
 DIGEST, RECORD = "0" * 64, "1" * 32
 
@@ -134,6 +137,18 @@ def test_error_for_an_unwritable_metrics_file(installation: Path, tmp_path: Path
     result = dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", tmp_path / "no" / "backup.prom")
     assert result.exit_code == 1
     assert "No such file or directory" in result.output
+
+
+def test_a_backup_that_sigterm_ends_leaves_nothing(installation: Path, tmp_path: Path) -> None:
+    pipe, kept = installation / "keys" / "pipe.pem", tmp_path / "kept"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "dragoman.main", "backup", "--data", str(installation), str(kept)]
+    with subprocess.Popen(command) as process:
+        with pipe.open("wb"):  # waits until the backup reads the keys
+            assert kept.is_dir()
+            process.terminate()
+        assert process.wait(WAIT_SECONDS) == 130
+    assert not kept.exists()
 
 
 def test_backup_is_readable_by_its_owner_only(installation: Path, tmp_path: Path) -> None:
