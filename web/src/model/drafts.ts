@@ -116,8 +116,11 @@ export class Drafts {
     try {
       const wanted = { chat, text, base, ...(reply_to ? { reply_to } : {}) };
       const { rev, conflict } = await this.model.wire.call("set_draft", wanted);
-      if (conflict) this.#offer(chat, conflict);
-      else this.#store(chat, { ...this.get(chat), base: rev ?? base, synced: text });
+      if (conflict?.text) this.#offer(chat, conflict);
+      else if (conflict) {
+        this.#store(chat, { ...this.get(chat), base: 0, synced: "" }); // another device has sent or removed it
+        this.#sync(chat);
+      } else this.#store(chat, { ...this.get(chat), base: rev ?? base, synced: text });
     } catch (error) {
       if (isPassing(failureOf(error)))
         this.#timers.set(
