@@ -69,11 +69,15 @@ class FileUpload:
         failures, before = 0, self._offset
         try:
             while True:
+                used = token()
                 try:
-                    response = await asyncio.to_thread(self._step, token(), asyncio.get_running_loop())
+                    response = await asyncio.to_thread(self._step, used, asyncio.get_running_loop())
                     if response.status in (200, 201) and response.body:
                         file: UploadedFile = msgspec.json.decode(response.body)
                         return file
+                except CommandRejected as error:
+                    if error.code != "unauthenticated" or token() == used:
+                        raise  # otherwise the token was replaced during the request
                 except (OSError, http.client.HTTPException) as error:
                     failures = 0 if self._offset > before else failures + 1
                     if failures >= _FAILURES:
