@@ -130,7 +130,9 @@ def kick(session: IrcSession, line: Line, answer: Answer) -> Lines:
     """Remove users. The line names several users of one channel, or one channel for each user."""
     names, nicks, *rest = line.parameters
     reason = plain(rest[0]) if rest and rest[0] else session.nick
-    wanted, channels = nicks.split(",")[:MOST_KICKED], names.split(",")
+    wanted, channels = nicks.split(","), names.split(",")
+    if len(wanted) > MOST_KICKED:
+        raise rejection(answer, "407", f"At most {MOST_KICKED} targets", nicks, code=ErrorCode.LIMIT)
     if len(channels) == 1:
         return _kick(session, names, wanted, reason, answer)
     pairs = zip(channels, wanted, strict=False)

@@ -367,3 +367,10 @@ def test_a_channel_is_not_missing_because_a_message_is(field: str, expected: str
     connection.answer = lambda _: Failure(ErrorCode.NOT_FOUND, "there is no such message", field)
     (line,) = connection.send("@+reply=5-3 PRIVMSG #Fruit~5 :yes")
     assert f" {expected}#Fruit~5 :there is no such message" in line
+
+
+def test_no_user_of_a_long_kick_is_left_out_without_a_word() -> None:
+    connection = joined()
+    connection.commands.clear()
+    (rejected,) = connection.send("KICK #Fruit~5 a,b,c,d,e")
+    assert (" 407 n|12 a,b,c,d,e :" in rejected, connection.commands) == (True, [])
