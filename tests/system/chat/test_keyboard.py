@@ -77,3 +77,12 @@ def test_a_working_day_by_the_keyboard_alone(system: Cluster, chromium_browser: 
         keys.to("button", "Log out").press("Enter")
         ann.page.get_by_role("button", name="Create account").wait_for()
         assert bob.texts(chat) == ["Hello, Bob!", "Hello, Ann!", "How are you? Well?"]
+
+
+def test_a_recalled_message_is_neither_edited_nor_answered(ann: ChatPage, bob: Bob, team: int) -> None:
+    ann.go("Team").send("a mistake")
+    ann.until_sent("a mistake")
+    bob.call("recall", chat=team, index=1)
+    expect(ann.page.locator(".recalled")).to_be_visible()
+    Keys(ann).press("Shift+F6", "e", "r", "Enter")
+    expect(ann.page.get_by_role("menuitem", name="Mark as unread")).to_be_visible()

@@ -29,6 +29,7 @@ export interface RowActions {
 /** A key on a row that has the focus. Returns whether it means something there. */
 export function pressed(key: string, message: Message, row: HTMLElement, actions: RowActions): boolean {
   if (key === "Enter") actions.menu(message, row);
+  else if (message.recalled) return false;
   else if (key.toLowerCase() === "r") actions.reply(message);
   else if (key.toLowerCase() === "e") actions.edit(message);
   else return false;
