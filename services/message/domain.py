@@ -157,8 +157,9 @@ class ChangePermissions(NamedTuple):
 
 
 def check_change(message: Message, request: ChangeMessage, permissions: ChangePermissions) -> Failure | None:
-    """The reason to reject a change that is not made yet; None if it is allowed."""
-    if message.body in (EXPIRED_BODY, RECALLED_BODY):
+    """The reason to reject a change that is not made yet; None if it is allowed. An expired message may be unpinned,
+    because its pin stays and counts."""
+    if message.body in (EXPIRED_BODY, RECALLED_BODY) and request.change != PinMessage(on=False):
         return MESSAGE_GONE
     is_own = message.sender == request.actor
     match request.change:

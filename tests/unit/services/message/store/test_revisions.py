@@ -300,6 +300,17 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
     assert (await store.post([draft(1)])).duplicates == 1
 
 
+async def test_an_expired_message_can_be_unpinned(store: MessageStore) -> None:
+    """Otherwise it would for ever count as one of the chat's pins."""
+    await post(store, 1)
+    await change(store, 1, PinMessage(on=True))
+    await expire_all(store, 2**62, 0)
+    assert await rejected(store, 1, PinMessage(on=False), ANN, MEMBER._replace(pins=False)) is ErrorCode.FORBIDDEN
+    await change(store, 1, PinMessage(on=False))
+    assert await store.read(lambda snap: snap.pins([ROOM])) == {}
+    assert await rejected(store, 1, PinMessage(on=True)) is ErrorCode.NOT_FOUND
+
+
 async def test_posting_executes_no_further_statement(database: Database) -> None:
     """The statements advance and lock the last indexes, read them (SQLite), and insert.
 
