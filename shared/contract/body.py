@@ -140,8 +140,9 @@ def unpack_segments(body: bytes) -> tuple[Segment, ...]:
 
 
 def requested_content(found: Sequence[Message], index: int) -> Message:
-    """Like `requested_message`, but also raises RequestError for a recalled message."""
+    """Like `requested_message`, but also raises RequestError for a message that was recalled or has expired."""
     message = requested_message(found, index)
-    if message.body == RECALLED_BODY:
-        raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+    if message.body in (RECALLED_BODY, EXPIRED_BODY):
+        text = "this message was recalled" if message.body == RECALLED_BODY else "this message has expired"
+        raise RequestError(ErrorCode.NOT_FOUND, text, "index")
     return message

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.contract.body import RECALLED_BODY, pack_segments, unpack_segments
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, pack_segments, unpack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
@@ -86,8 +86,12 @@ async def test_mentions_and_replies_become_texts(cluster: EdgeCluster, client: N
 
 async def test_what_cannot_be_read_is_not_forwarded(cluster: EdgeCluster, client: NativeClient) -> None:
     room = cluster.backend.chats[SOURCE]
-    room.messages[0] = replace(room.messages[0], body=RECALLED_BODY)
-    for index, text in ((1, "this message was recalled"), (2, "there is no such message")):
+    for body, index, text in (
+        (RECALLED_BODY, 1, "this message was recalled"),
+        (EXPIRED_BODY, 1, "this message has expired"),
+        (EXPIRED_BODY, 2, "there is no such message"),
+    ):
+        room.messages[0] = replace(room.messages[0], body=body)
         error = (await client.reply(forward(client, FIRST, index=index)))["error"]
         assert (error["code"], error["text"], error["field"]) == ("not_found", text, "index")
     assert cluster.backend.chats[FIRST].head == 0
