@@ -226,7 +226,8 @@ class _Revision:
             again = MessageChange(
                 request.chat, rev, request.index, kind, request.actor, last.time, body, reactions, on=on
             )
-        return Revised(Changed(rev, self._now, count), None, self._message, again)
+        time = last.time if last.rev == rev > 0 else self._now
+        return Revised(Changed(rev, time, count), None, self._message, again)
 
     def _last(self, slot: Slot) -> "_Last":
         row = self._execute(_REVISION, slot=slot).one_or_none()

@@ -110,6 +110,16 @@ async def test_a_repeated_edit_changes_nothing_also_after_the_next_one(store: Me
     assert await rev(store) == 2
 
 
+async def test_a_repeated_change_has_the_time_of_the_first_one(database: Database) -> None:
+    """So the sender and the other members show the same time."""
+    times = iter(range(1, 100))
+    store = MessageStore(database, lambda: next(times))
+    await post(store, 1)
+    for made in (edit("second", 10), React("👍", on=True), PinMessage(on=True), RecallText()):
+        first = await change(store, 1, made)
+        assert (await change(store, 1, made)).reply == first.reply
+
+
 async def test_an_edit_repeated_at_an_edge_of_an_older_version_changes_nothing(store: MessageStore) -> None:
     await post(store, 1)
     picture = Media("00ff", "cat.png", 512, "ab", "image/png", width=320, height=200)
