@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from services.session.domain import ALWAYS, hidden_error
+from services.session.domain import ALWAYS, hidden_error, shows_history
 from services.session.store.sql import IS_MEMBER
-from services.session.tables import happening, member
+from services.session.tables import chat, happening, member
 from shared.contract.errors import ErrorCode
 from shared.contract.happenings import Happening, HappeningKind, ListHappenings
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import ModeChange
+from shared.contract.model import JoinPolicy
 
 _encode = msgspec.json.encode
 _decode_changes: msgspec.json.Decoder[list[ModeChange]] = msgspec.json.Decoder(list[ModeChange])
@@ -54,14 +55,16 @@ def list_happenings(connection: sa.Connection, request: ListHappenings, limit: i
 def _visible_from(connection: sa.Connection, number: ChatId, actor: AccountId) -> int:
     """The time of the first happening that a member may see. If the group does not show its history to new members,
     this is the member's own join."""
-    own = sa.select(member.c.first_index, member.c.unread_from)
+    columns = member.c.first_index, member.c.unread_from, chat.c.join_policy, chat.c.history_for_new
+    own = sa.select(*columns).join(chat, chat.c.id == member.c.chat)
     own = own.where(member.c.chat == number, member.c.account == actor, IS_MEMBER)
     row = connection.execute(own).one_or_none()
     if row is None:
         raise hidden_error(ErrorCode.FORBIDDEN)
     if row.unread_from is None:  # the join is not finished, so its happening has no time yet
         return ALWAYS
-    if row.first_index <= 1:
+    is_first = row.unread_from <= 1  # there was no message, which would show whether the member sees earlier ones
+    if row.first_index <= 1 and (not is_first or shows_history(JoinPolicy(row.join_policy), row.history_for_new)):
         return 0
     joins = sa.select(sa.func.max(happening.c.time)).where(
         happening.c.chat == number, happening.c.account == actor, happening.c.kind == HappeningKind.JOIN

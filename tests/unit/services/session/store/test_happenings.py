@@ -94,16 +94,18 @@ async def test_joins_and_departures_are_listed_for_members(populated: StoreHarne
         assert (await rejection(listed(populated, group, stranger))).code is ErrorCode.FORBIDDEN
 
 
+@pytest.mark.parametrize("unread_from", [1, 7])
 async def test_a_member_that_does_not_see_earlier_messages_sees_nothing_from_before_its_join(
-    populated: StoreHarness,
+    populated: StoreHarness, unread_from: int
 ) -> None:
+    """Also if the group has no messages yet."""
     chat = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.OPEN)).id
     values = {"history_for_new": False}
     await populated.database.write(
         partial(chats.set_chat, number=chat, actor=ANN, values=values, now=populated.now, broadcast_from=_MANY)
     )
     await set_topic(populated, chat, "before")
-    await join(populated, chat, CEM, unread_from=7)
+    await join(populated, chat, CEM, unread_from)
     await set_topic(populated, chat, "after")
     assert [one.text for one in await listed(populated, chat, CEM)] == ["", "after"]
     assert [one.text for one in await listed(populated, chat, BOB)] == ["before", "", "after"]
