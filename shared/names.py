@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
@@ -29,14 +30,19 @@ _SEQUENCE = re.compile(f"({_TAGGED_FLAG.pattern}|{_KEYCAP.pattern})|{_INVISIBLE.
 _EMOJI_ENDS = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 """The emoji presentation and the skin tones, which may be between an emoji and a joiner."""
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
-_MOST_KEPT = 50
-"""If a name has more invisible characters than this, none is kept, because each takes a long time to examine."""
+_MOST_NORMALIZED = 2_000
 
 
 def plain_name(name: str) -> str:
     """The form of a name that is stored. It is needed because different systems encode the same characters in different
     Unicode forms."""
-    return unicodedata.normalize("NFC", name)
+    return unicode_form("NFC", name)
+
+
+def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """The text of a user in a Unicode form. A text that is longer than any name or identifier stays as it is, because
+    if it consists of combining marks, ordering them takes a time that grows with the square of their number."""
+    return text if len(text) > _MOST_NORMALIZED else unicodedata.normalize(form, text)
 
 
 def is_valid_name(name: str) -> bool:
@@ -60,8 +66,6 @@ def without_invisible(name: str) -> str:
     """The name without control characters, and without invisible characters, except those that its scripts or emoji
     need."""
     before, shown = "", "".join(one for one in name if unicodedata.category(one) not in _CONTROLS)
-    if len(_INVISIBLE.findall(shown)) > _MOST_KEPT:
-        return _INVISIBLE.sub("", shown)
     while shown != before:  # a kept character may depend on one that was just removed
         before, shown = shown, _SEQUENCE.sub(_kept, shown)
     return shown

@@ -6,7 +6,7 @@ Data and rules: docs/adr/0057-identifiers-have-one-canonical-form.md.
 import re
 import unicodedata
 
-from shared.names import fold, is_valid_name, name_key, without_joiners
+from shared.names import fold, is_valid_name, name_key, unicode_form, without_joiners
 
 EMAIL_CHARACTERS = 254
 USERNAME_CHARACTERS = 64
@@ -28,7 +28,7 @@ _MAX_INT64 = 2**63 - 1
 def plain_email(email: str) -> str:
     """The form of an address that is stored, and to which mails are sent: without surrounding blanks, and without
     full-width and other compatibility characters."""
-    return unicodedata.normalize("NFKC", email).replace("。", ".").strip()
+    return unicode_form("NFKC", email).replace("。", ".").strip()
 
 
 def is_valid_email(email: str) -> bool:
@@ -76,7 +76,7 @@ def _is_ambiguous(key: str) -> bool:
 
 def plain_username(username: str) -> str:
     """The form of a username that is stored."""
-    return unicodedata.normalize("NFC", username).strip()
+    return unicode_form("NFC", username).strip()
 
 
 def is_valid_username(username: str) -> bool:

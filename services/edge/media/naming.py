@@ -8,6 +8,9 @@ from shared.names import without_invisible
 
 _NAME_BYTES = 255
 _EXTENSION_BYTES = 32
+_CHARACTERS = 1_000
+"""Characters of a name that are examined, because the time grows with the square of their number. The last ones are
+examined for the extension."""
 
 
 def safe_name(name: str) -> str:
@@ -15,6 +18,8 @@ def safe_name(name: str) -> str:
     removed, except those that the name's script needs. The result has at most 255 bytes of UTF-8 and keeps its
     extension. It may be empty."""
     before, safe = "", re.split(r"[/\\]", name)[-1]
+    if len(safe) > _CHARACTERS:
+        safe = safe[: _CHARACTERS - _EXTENSION_BYTES] + safe[-_EXTENSION_BYTES:]
     while safe != before:  # a removal may bring about another sequence that must be removed
         before, safe = safe, _cleaned(safe)
     return safe
