@@ -33,8 +33,9 @@ def _add(connection: sa.Connection, request: OpenDevice, now: int) -> DeviceId:
     added = new.on_conflict_do_update(index_elements=["account_id", "name"], set_={"used": now})
     device = DeviceId(connection.execute(added.returning(devices.c.id)).scalar_one())
     connection.execute(_BEGIN, {"reader": reader(account, device), "account": account})
-    by_age = sa.select(devices.c.id).where(devices.c.account_id == account).order_by(devices.c.used, devices.c.id)
-    _remove(connection, connection.scalars(by_age).all()[:-MAX_DEVICES])
+    others = sa.select(devices.c.id).where(devices.c.account_id == account, devices.c.id != device)
+    by_age = others.order_by(devices.c.used, devices.c.id)
+    _remove(connection, connection.scalars(by_age).all()[: 1 - MAX_DEVICES])
     return device
 
 

@@ -76,3 +76,11 @@ async def test_a_new_device_replaces_the_one_that_logged_in_longest_ago(store: M
     assert await state(store, first) == Cursor(7)
     assert await state(store, second) is None
     assert await opened(store, names[1]) not in (first, second), "no id is assigned twice"
+
+
+async def test_a_new_device_stays_although_the_clock_was_ahead(database: Database) -> None:
+    store = MessageStore(database, itertools.count(9 * DAY_MS, -1).__next__)
+    for number in range(MAX_DEVICES + 2):
+        device = await opened(store, f"device {number:02}")
+        assert await opened(store, f"device {number:02}") == device
+    assert len(await store.list_devices(ANN)) == MAX_DEVICES
