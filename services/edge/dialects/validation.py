@@ -50,7 +50,7 @@ def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: 
 
 def reaction(emoji: str) -> str:
     """Check the text of a reaction, and return it unchanged. Raises DecodeError."""
-    if len(emoji.encode()) > EMOJI_BYTES and not is_one_cluster(emoji):
+    if len(emoji) > EMOJI_BYTES or (len(emoji.encode()) > EMOJI_BYTES and not is_one_cluster(emoji)):
         text = f"a reaction is one emoji, or has at most {EMOJI_BYTES} bytes"
         raise DecodeError(text, ErrorCode.TOO_LARGE, field="emoji")
     if not all(map(_is_shown, emoji)):

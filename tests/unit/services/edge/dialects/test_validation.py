@@ -26,3 +26,10 @@ def test_invalid_messages(segments: tuple[Segment, ...], code: ErrorCode) -> Non
     with pytest.raises(DecodeError) as rejected:
         validation.message_text(segments, LIMITS)
     assert rejected.value.failure.code is code
+
+
+@pytest.mark.parametrize("emoji", ["👩" + "\u200d👩" * 16, "a" + "\u0301" * 32, "x" * 33])
+def test_a_reaction_is_not_longer_than_in_the_native_dialect(emoji: str) -> None:
+    with pytest.raises(DecodeError):
+        validation.reaction(emoji)
+    assert validation.reaction("👩" + "\u200d👩" * 15)
