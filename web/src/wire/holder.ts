@@ -42,6 +42,7 @@ export class Holder {
   #posted = new Set<string>();
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
+  #isEntering = false;
   #attempts = 0;
   #isBlocked = false;
 
@@ -114,13 +115,19 @@ export class Holder {
     this.#client.close();
   }
 
+  /** One at a time: another one would end the connection that this one makes. */
   async #enter(): Promise<void> {
+    if (this.#isEntering) return;
+    this.#isEntering = true;
+    clearTimeout(this.#renewal);
     try {
       const token = await this.session.token();
       if (!this.#isClosed) await this.#client.token(token);
       this.#renewLater();
     } catch (error) {
       this.#failed(failureOf(error));
+    } finally {
+      this.#isEntering = false;
     }
   }
 

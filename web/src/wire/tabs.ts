@@ -96,7 +96,9 @@ export class TabWire implements Wire {
     await this.opened;
     await this.store.flushed();
     if (this.#isClosed) return;
-    this.#holder = await Holder.open(this.session, this.store, (news) => this.#spread(news));
+    const holder = await Holder.open(this.session, this.store, (news) => this.#spread(news));
+    if (this.#isClosed) return holder.close(); // the lock is free for the next login of this account
+    this.#holder = holder;
     void this.unsent().then((entries) => entries.forEach((entry) => this.#holder?.post(entry)));
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer);
