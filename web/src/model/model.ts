@@ -147,15 +147,20 @@ export class Model {
     if (news.ev === "outcome") return void this.#loaded.then(() => this.#applyPending());
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    const apply = () =>
+    let frame = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const apply = () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(timer);
       void this.#loaded.then(() => {
         this.#isScheduled = false;
         this.#appliedAt = performance.now();
         this.#applyPending();
       });
-    if (performance.now() - this.#appliedAt > FRAME_MS) apply();
-    else if (document.visibilityState === "visible") requestAnimationFrame(apply);
-    else setTimeout(apply, HIDDEN_MS);
+    };
+    if (performance.now() - this.#appliedAt > FRAME_MS) return apply();
+    frame = requestAnimationFrame(apply);
+    timer = setTimeout(apply, HIDDEN_MS); // a page that is hidden, or is hidden meanwhile, has no frames
   }
 
   /** For a tab that has just opened: the store may be older than the news of this tab to the others. */
