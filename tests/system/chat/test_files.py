@@ -75,6 +75,8 @@ def test_12_files_are_pasted_and_dropped_and_a_text_stays_a_text(ann: ChatPage, 
     expect(attached).to_have_count(3)
     isLeft = ann.field.evaluate(_GIVE, ["paste", ["cells.png"], "1\t2"])
     assert isLeft, "a spreadsheet gives its cells as a picture, too: its text is pasted by the browser"
+    isLeft = ann.field.evaluate(_GIVE, ["drop", [], "a selected text"])
+    assert isLeft, "a text that is dropped is put in by the browser"
     expect(attached).to_have_count(3)
     ann.page.locator(".scroller").evaluate(_DROP_FOLDER)
     ann.page.get_by_text("Folders are not sent. Send what is in photos").wait_for()

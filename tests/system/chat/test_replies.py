@@ -118,3 +118,16 @@ def test_14_on_a_narrow_screen_the_replies_are_a_layer(
         expect(pane(ann)).to_have_count(int(width > 320))
         assert ann.complaints == []
         assert ann.reports() == []
+
+
+def test_14_the_menu_of_a_message_goes_with_its_chat(ann: ChatPage, bob: Bob, team: int) -> None:
+    """Otherwise an answer would begin in the other chat, to a message of the same number."""
+    bob.group("Other", ann.account())
+    bob.send(team, "who comes?")
+    ann.go("Other").go("Team").until_received("who comes?")
+    ann.page.locator("li.row-message").focus()
+    ann.page.keyboard.press("Enter")
+    ann.page.get_by_role("menuitem", name="Reply").wait_for()
+    ann.page.go_back()
+    ann.page.get_by_role("textbox", name="Write to Other").wait_for()
+    expect(ann.page.get_by_role("menu")).to_have_count(0)

@@ -54,15 +54,15 @@ export class Conversation extends Part {
       return html`<p class="hint empty">${id && known?.isSynced.value ? t("no_member") : t("choose_chat")}</p>`;
     const title = known.title(chat);
     return html`<section class="conversation" aria-label=${title} @edit-last=${this.#editLast} @choose-emoji=${this.#insertEmoji} @message-sent=${() => this.#messages?.toEnd()}
-      @dragover=${(event: DragEvent) => event.preventDefault()} @drop=${this.#drop}>
+      @dragover=${(event: DragEvent) => hasFiles(event) && event.preventDefault()} @drop=${this.#drop}>
       ${this.#header(known, chat, title)}
       ${keyed(
         `${known.me} ${id}`,
         html`<dragoman-messages .model=${known} .chat=${chat} .actions=${this.actions} .index=${replies ? undefined : index}></dragoman-messages>
         <p class="typing">${chat.typing.value.size ? typing(known, [...chat.typing.value]) : nothing}</p>
-        <dragoman-composer .model=${known} .drafts=${drafts.value} .chat=${chat}></dragoman-composer>`,
+        <dragoman-composer .model=${known} .drafts=${drafts.value} .chat=${chat}></dragoman-composer>
+        <dragoman-menu></dragoman-menu>`,
       )}
-      <dragoman-menu></dragoman-menu>
     </section>
     ${
       replies
@@ -203,6 +203,7 @@ export class Conversation extends Part {
   }
 
   #drop(event: DragEvent): void {
+    if (!hasFiles(event)) return;
     event.preventDefault();
     const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === "file");
     const folder = items.map((item) => item.webkitGetAsEntry()).find((entry) => entry?.isDirectory);
@@ -213,6 +214,11 @@ export class Conversation extends Part {
   }
 }
 customElements.define("dragoman-conversation", Conversation);
+
+/** A text is the field's. */
+function hasFiles({ dataTransfer }: DragEvent): boolean {
+  return dataTransfer?.types.includes("Files") ?? false;
+}
 
 function chatChoices(known: Model, chat: Chat): Choice[] {
   const { pinned = false, archived = false } = chat.head.peek();

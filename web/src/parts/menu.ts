@@ -23,6 +23,11 @@ export class Menu extends Part {
     this.choices = [];
   }
 
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.close();
+  }
+
   open(anchor: HTMLElement, choices: Choice[], content?: () => TemplateResult): void {
     this.close();
     this.#anchor = anchor;
