@@ -1,4 +1,5 @@
 /** The client's page. */
+import "./storage/refused.ts";
 import "./parts/account.ts";
 import "./parts/app.ts";
 import "./parts/chats.ts";

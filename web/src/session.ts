@@ -6,7 +6,7 @@ import { signal } from "@preact/signals-core";
 import { Dragoman, type Media, type UploadOptions } from "../../clients/javascript/dragoman.js";
 import { type Failure, type Native, failureOf, request } from "./native.ts";
 import { operationAddress, socketAddress } from "./site.ts";
-import { type Login, deleteAccount, storeLogin, storedLogin } from "./storage/database.ts";
+import { type Login, deleteAccount, emptyAccount, storeLogin, storedLogin } from "./storage/database.ts";
 
 /** To the other tabs. */
 interface Ended {
@@ -40,9 +40,10 @@ export class Session {
     await this.#granted(await request<"login">(operationAddress("login"), { ...params, ...options() }));
   }
 
-  /** `waiting`: the reply follows when the link that was mailed is opened. Rejects with a Failure. */
-  async register(params: Omit<Native.RegisterParameters, "id">, waiting: () => void): Promise<void> {
+  /** `waiting`: the reply follows when the link that was mailed is opened, unless nobody waits any more. Rejects with a Failure. */
+  async register(params: Omit<Native.RegisterParameters, "id">, waiting: () => void, signal?: AbortSignal): Promise<void> {
     const client = new Dragoman(socketAddress());
+    signal?.addEventListener("abort", () => client.close());
     const notMailed = new Promise<never>((_, reject) => {
       client.on("verify", () => {
         waiting();
@@ -112,12 +113,13 @@ export class Session {
     }
   }
 
-  /** There is no login any more, in any tab. Unsent texts stay for that account. */
+  /** There is no login any more, in any tab. Of one that the server has ended, unsent texts stay for that account. */
   async #over(why?: Failure): Promise<void> {
     const account = this.login.value?.account;
     await storeLogin(undefined).catch(() => undefined);
     if (account) this.#tabs.postMessage({ account, why } satisfies Ended);
     this.#forget(why);
+    if (account && why) await emptyAccount(account).catch(() => undefined);
   }
 
   #forget(why?: Failure): void {
@@ -181,7 +183,10 @@ function options(): { refreshable: true; device: string } {
   return { refreshable: true, device: `${browser}${system && ` · ${system}`}` };
 }
 
-/** One tab after the other, where this browser can. */
+/** One tab after the other, where this browser can, and does not refuse it. */
 async function locked<T>(work: () => Promise<T>): Promise<T> {
-  return navigator.locks ? navigator.locks.request("dragoman-refresh", work) : work();
+  let done: Promise<T> | undefined;
+  const begin = () => (done ??= work());
+  await navigator.locks?.request("dragoman-refresh", begin).catch(() => undefined);
+  return begin();
 }

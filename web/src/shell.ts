@@ -56,10 +56,10 @@ export function compareBuilds(): void {
 
 /** Texts are stored with every key, so that nothing is lost. */
 export async function useNewBuild(): Promise<void> {
-  const registration = await navigator.serviceWorker.getRegistration(CHAT);
+  const registration = await navigator.serviceWorker?.getRegistration(CHAT).catch(() => undefined); // none, or refused
+  if (!registration?.waiting) return location.reload();
   navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
-  if (registration?.waiting) registration.waiting.postMessage("activate");
-  else location.reload();
+  registration.waiting.postMessage("activate");
 }
 
 /** On iOS a keyboard covers the page, which stays as high as it was: the page takes the visible part. */

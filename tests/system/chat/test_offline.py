@@ -54,6 +54,13 @@ _RELEASE_READS = """() => {
   for (const give of window.held) give();
   window.held = undefined;
 }"""
+_NO_STORAGE = """
+  const reject = () => { throw new DOMException("denied", "SecurityError"); };
+  Object.defineProperty(window, "localStorage", { get: reject, configurable: true });
+  LockManager.prototype.request = async () => reject();
+  IDBFactory.prototype.open = IDBFactory.prototype.deleteDatabase = reject;
+"""
+"""A script with which the browser stores no data, because its user does not allow it."""
 _FRAME = "() => new Promise((resolve) => requestAnimationFrame(resolve))"
 
 
@@ -262,6 +269,7 @@ def test_a_server_of_another_build_offers_to_load_its_page(system: Cluster, chro
         server.on_message(lambda text: socket.send(re.sub('"web":"[0-9A-Z]+"', later[0], str(text)) if later else text))
 
     with chat_user(chromium_browser, system.edges[0]) as ann:
+        ann.page.add_init_script("delete Navigator.prototype.serviceWorker;")
         ann.page.route_web_socket("**/ws/native", forward)
         ann.open().register("Ann", f"ann{secrets.token_hex(4)}")
         reload = ann.page.locator(".note").get_by_role("button", name="Reload")
@@ -390,4 +398,13 @@ def test_without_https_it_works_and_explains_what_is_missing(system: Cluster, ch
         page.open().register("Zoe", "zoe" + re.sub(r"\D", "", system.edges[0]))
         page.page.get_by_role("link", name="Settings").click()
         page.page.get_by_text("This page is not encrypted.").wait_for()
+        assert page.complaints == []
+
+
+def test_it_works_in_a_browser_that_stores_no_data(system: Cluster, chromium_browser: Browser) -> None:
+    with chat_user(chromium_browser, system.edges[0]) as page:
+        page.page.add_init_script(_NO_STORAGE)
+        name = f"zoe{secrets.token_hex(4)}"
+        page.open().register("Zoe", name).log_out()
+        page.sign_in(name)
         assert page.complaints == []

@@ -24,7 +24,36 @@ _SCRIPT = """async () => {
   return [code, tried, session.login.value ?? null];
 }"""
 
+_LEFT = """async () => {
+  const names = ["messages", "heads", "places", "outbox", "people", "facts"];
+  const database = () => new Promise((resolve) => {
+    const request = indexedDB.open("dragoman-1", 1);
+    request.onupgradeneeded = () => names.map((name) => request.result.createObjectStore(name).put("value", "key"));
+    request.onsuccess = () => resolve(request.result);
+  });
+  (await database()).close();
+  const replies = [
+    { account: 1, token: "t", refresh: "r", expires: Date.now() + 1e6 },
+    { error: { code: "unauthenticated", text: "the login is over" } },
+  ];
+  window.fetch = async () => new Response(JSON.stringify(replies.shift()));
+  const session = new Login.Session();
+  await session.enter({ identifier: "ann", secret: { scheme: "plain", value: "" } });
+  await session.rejected();
+  const opened = await database();
+  const transaction = opened.transaction(names);
+  const counted = names.map((name) => new Promise((resolve) => {
+    transaction.objectStore(name).count().onsuccess = ({ target }) => resolve(target.result ? [name] : []);
+  }));
+  return (await Promise.all(counted)).flat();
+}"""
+
 
 def test_a_login_that_is_over_ends_although_its_last_token_could_not_be_stored() -> None:
     with page_with("session.ts", "Login") as page:
         assert page.evaluate(_SCRIPT) == ["unauthenticated", [None, "first", "second", "first"], None]
+
+
+def test_a_login_that_another_device_has_ended_leaves_unsent_texts_alone() -> None:
+    with page_with("session.ts", "Login") as page:
+        assert page.evaluate(_LEFT) == ["outbox"]

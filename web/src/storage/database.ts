@@ -44,6 +44,18 @@ export async function deleteAccount(account: number): Promise<void> {
   await deleteDB(`dragoman-${account}`);
 }
 
+/** Unsent texts alone stay. */
+export async function emptyAccount(account: number): Promise<void> {
+  const database = await openAccount(account, () => undefined);
+  try {
+    const names = [...database.objectStoreNames].filter((name) => name !== "outbox");
+    const transaction = database.transaction(names, "readwrite");
+    await Promise.all([...names.map((name) => transaction.objectStore(name).clear()), transaction.done]);
+  } finally {
+    database.close();
+  }
+}
+
 export async function storedLogin(): Promise<Login | undefined> {
   return inLogin("readonly", (store) => store.get("login") as Promise<Login | undefined>);
 }
