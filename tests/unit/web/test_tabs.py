@@ -7,7 +7,8 @@ pytestmark = needs_browser
 _CLOSED = """async () => {
   let read;
   const begun = new Promise((resolve) => {
-    window.store = { flushed: async () => {}, fact: async () => "", places: () => { resolve(); return new Promise((done) => { read = done; }); } };
+    const places = () => new Promise((done) => { read = done; resolve(); });
+    window.store = { flushed: async () => {}, fact: async () => "", places };
   });
   const session = { token: () => new Promise(() => {}), login: { value: undefined }, spoil: () => {} };
   const tab = new Module.TabWire(1, session, store, () => {}, async () => [], async () => [], Promise.resolve());
@@ -26,7 +27,8 @@ _WOKEN = """async () => {
     send() {}
   };
   const store = { places: async () => [], fact: async () => "" };
-  const session = { token: async () => "t", login: { value: {} }, spoil: () => {}, rejected: async () => {}, expires: Date.now() + 1e6 };
+  const no = async () => {};
+  const session = { token: async () => "t", login: { value: {} }, spoil: no, rejected: no, expires: Infinity };
   window.holder = await Module.Holder.open(session, store, () => {});
 }"""
 

@@ -22,6 +22,8 @@ export class Entrance extends Part {
   declare rules: Native.EntranceInfo | undefined;
   /** The account whose password is recovered, once the mail is on its way. */
   #recovered = "";
+  /** Ends with its form. */
+  #submitted = new AbortController();
 
   constructor() {
     super();
@@ -85,6 +87,8 @@ export class Entrance extends Part {
   #turn(mode: Entrance["mode"], label: string): TemplateResult {
     return html`<button type="button" class="quiet" @click=${() => {
       this.mode = mode;
+      this.#submitted.abort();
+      this.isBusy = false;
       this.failure = this.awaited = this.#recovered = "";
       void this.updateComplete.then(() => this.querySelector("input")?.focus());
     }}>${label}</button>`;
@@ -93,17 +97,21 @@ export class Entrance extends Part {
   async #submit(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     const fields = Object.fromEntries(new FormData(event.target as HTMLFormElement)) as Record<string, string>;
+    const { signal } = (this.#submitted = new AbortController());
     this.isBusy = true;
     this.failure = "";
+    let failure = "";
     try {
       await (this.mode === "new"
-        ? this.#register(fields)
+        ? this.#register(fields, signal)
         : this.mode === "recover"
           ? this.#recover(fields)
           : this.#enter(fields));
     } catch (error) {
-      this.failure = this.#reason(failureOf(error));
+      failure = this.#reason(failureOf(error));
     }
+    if (signal.aborted) return; // another form is shown
+    this.failure = failure;
     this.awaited = "";
     this.isBusy = false;
   }
@@ -124,11 +132,12 @@ export class Entrance extends Part {
     await session.enter({ identifier, secret: { scheme: "plain", value: password } });
   }
 
-  async #register({ nickname = "", username = "", email = "", password = "" }: Record<string, string>): Promise<void> {
+  async #register({ nickname = "", username = "", email = "", password = "" }: Record<string, string>, signal: AbortSignal): Promise<void> {
     const named = { nickname, ...(username && { username }), ...(email && { email }) };
-    await session.register({ ...named, secret: { scheme: "plain", value: password } }, () => {
+    const waiting = () => {
       this.awaited = email;
-    });
+    };
+    await session.register({ ...named, secret: { scheme: "plain", value: password } }, waiting, signal);
   }
 
   #reason(failure: Failure): string {
