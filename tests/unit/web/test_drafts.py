@@ -59,7 +59,7 @@ def test_a_message_does_not_wait_for_a_late_draft_which_is_removed(page: Page) -
     assert page.evaluate("[server.text, drafts.get(1).text]") == ["", ""]
 
 
-def test_a_draft_whose_beginning_another_device_has_sent_is_stored_and_no_empty_one_is_offered(page: Page) -> None:
+def test_a_draft_is_stored_after_another_device_has_sent_its_beginning_and_no_empty_one_is_offered(page: Page) -> None:
     page.evaluate("void ([window.server, window.drafts] = begin(3))")
     for text, removed in (("see", False), ("see you", True)):
         if removed:
