@@ -24,12 +24,14 @@ _PREFIX = "DRAGOMAN_"
 _DRAIN_SECONDS = 2.0
 """The time for draining an edge. It is short, because the whole system stops, and the clients have no other edge to
 connect to."""
+_ESCAPED = {ord(character): f"%{ord(character):02X}" for character in "%?{}"}
+"""The characters of a path that have another meaning in the URL of a database."""
 
 
 def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
     """The settings that `up` uses unless the user sets them."""
     values = {
-        "database.url": f"sqlite:///{data}/{{service}}.db",
+        "database.url": f"sqlite:///{str(data).translate(_ESCAPED)}/{{service}}.db",
         "mail.outbox": str(data / "outbox"),
         "auth.keys": str(data / "keys"),
         "media.directory": str(data / "media"),
