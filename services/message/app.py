@@ -137,6 +137,7 @@ async def _work(
 
 
 _FIRST_EXPIRY_SECONDS = 60.0
+"""The pause before the first removal, and after one that has failed."""
 _EXPIRY_SECONDS = 86_400.0
 _PAUSE_SECONDS = 0.2
 """The pause between two transactions of a few hundred messages each."""
@@ -147,14 +148,16 @@ async def remove_expired(
     store: MessageStore, days: float, is_elected: Callable[[], bool], metrics: MessageMetrics
 ) -> None:
     """Once a day, removes the content of messages that are older than `days`, in small steps, until it is cancelled."""
-    await asyncio.sleep(_FIRST_EXPIRY_SECONDS)
+    pause = _FIRST_EXPIRY_SECONDS
     while True:
+        await asyncio.sleep(pause)
+        pause = _EXPIRY_SECONDS
         if is_elected():
             try:
                 metrics.expired.inc(await expire_all(store, now_ms() - int(days * _DAY_MS), _PAUSE_SECONDS))
             except RequestError as error:
                 _log.warning("expired messages were not removed: will be retried", error=str(error))
-        await asyncio.sleep(_EXPIRY_SECONDS)
+                pause = _FIRST_EXPIRY_SECONDS
 
 
 async def expire_all(store: MessageStore, before: int, pause: float) -> int:

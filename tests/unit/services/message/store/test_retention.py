@@ -1,5 +1,7 @@
 """The content of old messages is removed. The rest of their rows stays."""
 
+import asyncio
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -8,10 +10,12 @@ from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.revisions import Expired
 from shared.contract.body import EXPIRED_BODY, unpack_segments
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
 from shared.contract.model import Message, Text
 from shared.database import Database
+from tests.support.waiting import WAIT_SECONDS
 
 ROOM = ChatId(1)
 BODIES = [b"%d" % number for number in range(10)]
@@ -92,3 +96,20 @@ async def test_only_the_elected_replica_expires_messages(database: Database, mon
     with pytest.raises(Stopped):
         await remove_expired(store, -1.0, is_elected, MessageMetrics(registry))
     assert expired == [0, 0, 1]
+
+
+async def test_a_failed_removal_is_repeated_soon(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.message.app._FIRST_EXPIRY_SECONDS", 0.0)
+    attempts = list[int]()
+
+    async def fail(*_: object) -> tuple[int | None, int]:
+        attempts.append(len(attempts))
+        if len(attempts) == 3:
+            raise Stopped
+        raise RequestError(ErrorCode.UNAVAILABLE, "the database does not answer")
+
+    store = MessageStore(database)
+    monkeypatch.setattr(store, "expire", fail)
+    with pytest.raises(Stopped):
+        async with asyncio.timeout(WAIT_SECONDS):
+            await remove_expired(store, -1.0, lambda: True, MessageMetrics(CollectorRegistry()))
