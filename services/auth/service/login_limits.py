@@ -138,7 +138,7 @@ class LoginLimiter:
         if nonce:
             await self._window.add(attempt, MINUTE, 1)
 
-    async def _counts(self, attempt: LoginAttempt) -> bool:
+    async def _has_failed(self, attempt: LoginAttempt) -> bool:
         """Whether the attempt counts as failed."""
         if attempt.failed and attempt.is_repeated is None:
             nonce = request_nonce.get()
@@ -168,10 +168,10 @@ class LoginLimiter:
             try:
                 yield attempt
             finally:
-                counts = await self._counts(attempt)
-                if counts and self._limits.rates:
+                has_failed = await self._has_failed(attempt)
+                if has_failed and self._limits.rates:
                     await self._window.add(failed, TEN_MINUTES, _COUNTED_FAILURES)
-                if counts and self._counts_failures:
+                if has_failed and self._counts_failures:
                     await self._window.add(f"account:{subject.account}", TEN_MINUTES, _COUNTED_FAILURES)
 
     @asynccontextmanager
@@ -183,7 +183,7 @@ class LoginLimiter:
             yield
         finally:
             if self._limits.rates and not attempt.is_blocked:
-                await self._window.end(*bound, failed=await self._counts(attempt))
+                await self._window.end(*bound, failed=await self._has_failed(attempt))
 
     @asynccontextmanager
     async def _place(self, bound: _Bound, attempt: LoginAttempt, until: float) -> AsyncIterator[None]:
@@ -194,7 +194,7 @@ class LoginLimiter:
             try:
                 yield
             finally:
-                await self._window.end(*bound, failed=await self._counts(attempt))
+                await self._window.end(*bound, failed=await self._has_failed(attempt))
         finally:
             places.release()
 

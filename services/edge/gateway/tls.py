@@ -93,6 +93,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._waited = waited
         self._protocol: asyncio.Protocol | None = None
         self._is_paused = False
+        """Whether reading is paused. `is_reading` is also False after the end of the stream, with uvloop."""
         self._has_ended = self._end_reported = False
         """Whether the peer has ended its side, and whether this was reported."""
         self._writing_ended = False

@@ -61,9 +61,9 @@ class Recipient(ABC):
     def dialect(self) -> Dialect: ...
 
     @property
+    @abstractmethod
     def shows_pending_requests(self) -> bool:
         """Whether pending requests and stored notifications are pushed to the connection."""
-        return self.dialect.pushes_pending_requests
 
     @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:

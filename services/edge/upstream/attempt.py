@@ -89,7 +89,9 @@ class Leaders:
         """How many seconds to wait for the replica's reply."""
         if self._replicas.is_last(replica):
             return MOST_SECONDS
-        replies = self._replies.get(replica, _Replies())  # a replica may end after it was chosen
+        replies = self._replies.get(replica)
+        if replies is None:  # the replica has ended after it was chosen
+            return _LEAST_SECONDS
         return min(max(_LEAST_SECONDS, _TIMES_SLOWER * replies.slowest), MOST_SECONDS)
 
     def replied(self, replica: str, seconds: float) -> None:

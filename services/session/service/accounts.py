@@ -76,8 +76,7 @@ class AccountProfiles:
             raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another account")
         if state is None and await self._database.write(profiles.add_profile, seed, now_ms()):
             self._metrics.profiles.inc()
-        is_outdated = state is not None and bool(seed.guest and state.nick)  # a guest may have another nick since
-        if state is not None and not state.deleted and seed.nick and state.nick != seed.nick and not is_outdated:
+        if state is not None and not state.deleted and _takes_nick(state, seed):
             await self._database.write(profiles.set_nick, seed.account, seed.nick, now_ms())
         if state is not None and state.guest and not seed.guest:
             await self._register_guest(seed, state.guest)
@@ -204,3 +203,8 @@ class SettingsOfAccounts:
 
     async def set(self, request: SetOwnSettings) -> OwnSettings:
         return await self._database.write(once(own_settings.change, OwnSettings), request)
+
+
+def _takes_nick(state: profiles.AccountState, seed: EnsureProfile) -> bool:
+    """Whether the account gets the nick of its registration. A guest may have taken another nick since."""
+    return seed.nick not in ("", state.nick) and not (seed.guest and state.nick)

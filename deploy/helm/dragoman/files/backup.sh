@@ -84,7 +84,7 @@ query() { psql "$url" --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --c
 
 [ -z "${RESTORE:-}" ] || { restore; exit; }
 exec 9> /backups/.lock
-flock 9 # one backup at a time: a manual one may run beside the nightly one
+flock 9 # one backup at a time: a manual one may run beside the nightly one. The scratch server must not inherit this
 backup=/backups/$(date -u +%Y-%m-%dT%H%M%SZ)
 rm -rf "$draft"
 mkdir "$draft"

@@ -16,6 +16,7 @@ from shared.contract.members import ChangeModes, ListMasks, MaskList, ModeChange
 from shared.irc_names import mask_form
 
 _CHARACTER_BYTES = 4
+"""A line that is too long is cut before a character, so it may be shorter than the longest line by almost this."""
 _USER_MODES = "Biow"
 _OF_USERS, _LISTS, _FLAGS = "qov", "beI", "imnstC"
 _LIST_NUMERICS = {"b": ("367", "368"), "e": ("348", "349"), "I": ("346", "347")}

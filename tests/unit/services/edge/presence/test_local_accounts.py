@@ -28,6 +28,7 @@ class NullRecipient(Recipient):
     """A recipient that does nothing."""
 
     dialect = OurChatV0(ConnectionInfo(LimitsSettings(), "http://localhost"))
+    shows_pending_requests = False
     record: DeliveryRecord | None = None
     number = 0
 
