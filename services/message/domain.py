@@ -147,18 +147,22 @@ NO_PINS = Failure(ErrorCode.FORBIDDEN, "only the owner and the admins may do thi
 class ChangePermissions(NamedTuple):
     """The changes that a member may make to the messages of its chat. `first_index`: the first message that the member
     may see. The member may edit own messages from `edit_from` on, and recall them from `recall_from` on (Unix ms). The
-    owner and the admins of a group may recall any message."""
+    owner and the admins of a group may recall any message. `muted`: the reason why the member may not post."""
 
     first_index: int
     edit_from: int
     recall_from: int
     leads: bool
     pins: bool
+    muted: Failure | None = None
 
 
 def check_change(message: Message, request: ChangeMessage, permissions: ChangePermissions) -> Failure | None:
     """The reason to reject a change that is not made yet; None if it is allowed. An expired message may be unpinned,
-    because its pin stays and counts."""
+    because its pin stays and counts. A member that may not post in a group may still recall messages. A blocked account
+    may not, because the member who blocked the account may need the message as evidence."""
+    if permissions.muted is not None and (permissions.muted is BLOCKED or not isinstance(request.change, RecallText)):
+        return permissions.muted
     if message.body in (EXPIRED_BODY, RECALLED_BODY) and request.change != PinMessage(on=False):
         return MESSAGE_GONE
     is_own = message.sender == request.actor

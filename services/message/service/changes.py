@@ -75,14 +75,8 @@ class MessageChanges:
         """Commit the change, announce it, and then reply; changes are announced in the order of `rev`.
 
         A repeated request announces the change again, because another replica may have committed it and died before the
-        announcement. A second announcement does no harm, because edges recognise the change by its `rev`.
-
-        A member that may not post in a group may still recall messages. A blocked account may not recall, because the
-        member who blocked the account may need the message as evidence."""
+        announcement. A second announcement does no harm, because edges recognise the change by its `rev`."""
         member_list = await self._member_list(request.chat, request.actor)
-        failure = member_list.check_muted(request.actor, now_ms())
-        if failure is not None and (member_list.pair is not None or not isinstance(request.change, RecallText)):
-            raise RequestError.from_failure(failure)
         async with self._locks.setdefault(request.chat, asyncio.Lock()):
             revised = await self._store.change(request, self._permissions(member_list, request.actor))
             if (change := revised.change or revised.again) is not None:
@@ -115,7 +109,8 @@ class MessageChanges:
         times = member_list.change_times
         edit_from = _changeable_from(now, self._edit_ms, times.edit)
         recall_from = _changeable_from(now, self._recall_ms, times.recall)
-        return ChangePermissions(first_index, edit_from, recall_from, leads, pins=leads or is_private)
+        muted = member_list.check_muted(actor, now)
+        return ChangePermissions(first_index, edit_from, recall_from, leads, leads or is_private, muted)
 
     async def changes(self, request: GetChanges) -> ChangePage:
         first_index, _ = (await self._member_list(request.chat, request.actor)).members[request.actor]

@@ -162,16 +162,18 @@ async def test_rights_to_recall_and_pin(env: MessageEnvironment, settings: Setti
             await change(env, BOB, RecallText(), index=2)
 
 
-async def test_a_muted_member_may_only_recall(env: MessageEnvironment, settings: Settings) -> None:
+async def test_a_muted_member_may_only_recall_and_repeat(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN)
     async with running_replica(settings):
         await env.edges.send(ANN, ROOM)
+        first = await change(env, ANN, edit("before"))
         env.session.muted = {ANN: 2**53 - 1}
         await env.session.add_members(ROOM, BOB)
         assert await rejected(env, ANN, React("👍", on=True)) is ErrorCode.FORBIDDEN
         with pytest.raises(RequestError):
-            await change(env, ANN, edit("new"))
-        assert (await change(env, ANN, RecallText())).rev == 1
+            await change(env, ANN, edit("new", nonce=78))
+        assert await change(env, ANN, edit("before")) == first
+        assert (await change(env, ANN, RecallText())).rev == 2
 
 
 async def test_a_blocked_member_does_not_recall_what_the_other_one_reports(
