@@ -23,7 +23,9 @@ from shared.contract.model import (
 
 _EDITED: Final = "edited"
 _RECALLED: Final = "recalled"
-"""The name in the tag of a recalled message. No client can send such a tag, because no dialect has this name."""
+_EXPIRED: Final = "expired"
+"""The names in the tags of recalled and expired messages. No client can send such a tag, because no dialect has this
+name."""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(tuple[PackedSegment | MarkedTag, ...]).decode
@@ -36,8 +38,9 @@ _FILE_TAGS: Final = b"\xa1i", b"\xa1f"
 _FILE_FIELDS = 6
 """The fields of Media that the oldest supported version packs. It packs no field of Image and File but the Media."""
 
-EXPIRED_BODY = _pack((Text("[消息已过期]"),))
-"""Replaces the body of an expired message. The body is a text, which every dialect and version shows."""
+EXPIRED_BODY = _pack((Text("[消息已过期]"), DialectTag(_EXPIRED)))
+"""Replaces the body of an expired message. The body is a text, which every dialect and version shows. Earlier versions
+wrote no tag; the next daily removal replaces their bodies, too."""
 
 RECALLED_BODY = _pack((Text("[撤回]"), DialectTag(_RECALLED)))
 """Replaces the body of a recalled message. The body is a text, which every version shows."""
@@ -107,7 +110,7 @@ def unpack(body: bytes) -> Body:
     if mark.dialect == _RECALLED:
         return Body((Recalled(),), "")
     edited, segments = mark.dialect == _EDITED, parts[:-1]
-    dialect = "" if edited else mark.dialect
+    dialect = "" if edited or mark.dialect == _EXPIRED else mark.dialect
     if not (mark.reply or mark.mentions):
         return Body(segments, dialect, edited)
     accounts = {at: AccountId(int.from_bytes(found[len(_MENTION) :], "big")) for at, found in mark.mentions}

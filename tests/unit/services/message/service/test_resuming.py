@@ -8,7 +8,7 @@ from services.message.domain import ChangePermissions
 from services.message.service import resuming
 from services.message.store import Snapshot
 from services.message.store.installation import renew_epoch
-from shared.contract.body import pack_segments
+from shared.contract.body import EXPIRED_BODY, pack_segments
 from shared.contract.ids import ChatId, MessageId, Nonce
 from shared.contract.message import ChangeMessage, Draft, EditText, PinMessage, React, RecallText
 from shared.contract.model import Emoji, File, Image, Media, Mention, Message, Segment, Text
@@ -127,11 +127,13 @@ def test_what_is_shown_of_a_last_message() -> None:
         (Text("a" * 121), "a" * 120, "text"),
         (Emoji(7), "", "emoji"),
         (File(Media("a" * 32, "plan.pdf", 1, "", "")), "plan.pdf", "file"),
-        (Text("[消息已过期]"), "", "expired"),
+        (Text("[消息已过期]"), "[消息已过期]", "text"),
     ]
     for segment, text, kind in shown:
         message = Message(ROOM, 3, MessageId(1), BOB, 5, pack_segments((segment,)), Nonce(1))
         assert resuming.last_message(message) == LastMessage(3, BOB, text, kind)
+    expired = Message(ROOM, 3, MessageId(1), BOB, 5, EXPIRED_BODY, Nonce(1))
+    assert resuming.last_message(expired) == LastMessage(3, BOB, "", "expired")
 
 
 async def test_chats_with_other_states_are_paged_with_the_others(harness: QueryHarness) -> None:

@@ -9,11 +9,11 @@ from services.message.app import expire_all, remove_expired
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.revisions import Expired
-from shared.contract.body import EXPIRED_BODY, unpack_segments
+from shared.contract.body import EXPIRED_BODY, unpack
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
-from shared.contract.model import Message, Text
+from shared.contract.model import Body, Message, Text
 from shared.database import Database
 from tests.support.waiting import WAIT_SECONDS
 
@@ -74,7 +74,7 @@ async def test_a_repeated_message_is_recognised_after_it_expired(database: Datab
 
 
 def test_an_expired_message_is_a_text_of_every_version() -> None:
-    assert unpack_segments(EXPIRED_BODY) == (Text("[消息已过期]"),)
+    assert unpack(EXPIRED_BODY) == Body((Text("[消息已过期]"),), "")
 
 
 class Stopped(Exception):
