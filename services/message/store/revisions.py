@@ -37,7 +37,9 @@ from shared.contract.model import Message
 from shared.emoji import canonical_emoji
 
 _LOCK_HEAD = sa.text("SELECT rev FROM heads WHERE chat_id = :chat")
-_LOCK_HEAD_POSTGRESQL = sa.text("SELECT rev FROM heads WHERE chat_id = :chat FOR UPDATE")
+_LOCK_HEAD_POSTGRESQL = sa.text("""
+    SELECT rev FROM heads JOIN messages USING (chat_id) WHERE chat_id = :chat AND "index" = :index FOR UPDATE""")
+"""The message is also locked, because it may expire meanwhile. Expiry does not lock the chats."""
 SET_REV = sa.text("UPDATE heads SET rev = :rev WHERE chat_id = :chat")
 SET_BODY = sa.text('UPDATE messages SET body = :body WHERE chat_id = :chat AND "index" = :index')
 _REVISION = sa.text("""
@@ -91,7 +93,7 @@ def revise(connection: sa.Connection, request: ChangeMessage, permissions: Chang
             raise RequestError.from_failure(_NO_EMOJI)
         request = msgspec.structs.replace(request, change=React(emoji, change.on))
     locked = _LOCK_HEAD_POSTGRESQL if connection.dialect.name == "postgresql" else _LOCK_HEAD
-    rev = connection.execute(locked, {"chat": request.chat}).scalar_one_or_none()
+    rev = connection.execute(locked, {"chat": request.chat, "index": request.index}).scalar_one_or_none()
     message = next(Snapshot(connection).messages([(request.chat, request.index, request.index)]), None)
     if rev is None or message is None or message.index < permissions.first_index:
         raise RequestError.from_failure(NO_SUCH_MESSAGE)

@@ -4,6 +4,8 @@ Tests permissions, repetitions, limits, and what stays unchanged.
 """
 
 import asyncio
+import threading
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,7 +31,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import Image, Media, Mention, Message, Recalled, Text
 from shared.database import Database
-from tests.support.statements import executed
+from tests.support.statements import executed, watched
 
 ANN, BOB = AccountId(1), AccountId(2)
 ROOM = ChatId(1)
@@ -310,6 +312,27 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
     assert (await store.post([draft(1)])).duplicates == 1
 
 
+async def test_a_message_that_expires_during_a_reaction_keeps_no_reaction(store: MessageStore) -> None:
+    await post(store, 1)
+    loop, expired, expiring = asyncio.get_running_loop(), threading.Event(), list[asyncio.Task[int]]()
+
+    async def expire() -> int:
+        try:
+            return await expire_all(store, 2**62, 0)
+        finally:
+            expired.set()
+
+    def expire_now(_connection: Any, statement: str, _parameters: Any, _several: bool) -> None:
+        if "INSERT INTO reactions" in statement:
+            loop.call_soon_threadsafe(lambda: expiring.append(loop.create_task(expire())))
+            expired.wait(0.5)  # expiry must wait for this transaction
+
+    with watched(expire_now):
+        await change(store, 1, React("👍", on=True))
+        assert await expiring[0] == 1
+    assert await store.read(lambda snap: snap.reactions([(ROOM, 1, 1)], ANN)) == {}
+
+
 async def test_an_expired_message_can_be_unpinned(store: MessageStore) -> None:
     """Otherwise it would for ever count as one of the chat's pins."""
     await post(store, 1)
@@ -338,8 +361,9 @@ async def test_posting_executes_no_further_statement(database: Database) -> None
     ]
 
 
-def test_no_client_can_pack_a_recalled_or_edited_message() -> None:
+def test_no_client_can_pack_a_recalled_expired_or_edited_message() -> None:
     assert pack_segments((Text("[撤回]"),)) != RECALLED_BODY
+    assert pack_segments(unpack(EXPIRED_BODY).segments) != EXPIRED_BODY
     assert unpack(pack_segments((Text("[撤回]"),), "pipe")).segments == (Text("[撤回]"),)
     assert not unpack(pack_segments((Text("a"),), "pipe")).edited
 
