@@ -60,6 +60,7 @@ class Joined(NamedTuple):
 
 
 _MARKS = r"[\p{M}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]"
+_MOST_ADDED = 1_000
 _APOSTROPHES = "\u02b9-\u02bf\u02c8\u02ee\ua78b\ua78c"
 """Unicode classes these characters as letters. In Hawaiian, Ukrainian or Uzbek, they are typed as apostrophes."""
 _UNSPACED = (
@@ -115,15 +116,18 @@ def _length(places: list[tuple[int, int]], term: Term) -> int:
 
 def _normal(text: str) -> tuple[str, list[tuple[int, int]] | None]:
     """The text in NFKC, and for each of its characters the range in `text` from which it comes; None if each character
-    comes from itself."""
+    comes from itself. The end of a text that becomes much longer is left out, because a single character can become
+    eighteen. Only the first marks of a character are kept, because ordering thousands of marks takes long."""
     if text.isascii():
         return text, None
     text = text.translate(_SINGLE)
     if unicodedata.is_normalized("NFKC", text):
         return text, None
-    parts, places = [], []
+    parts, places = list[str](), list[tuple[int, int]]()
     for start, end in pairwise(_cluster_starts(text)):
-        part = unicodedata.normalize("NFKC", text[start:end])
+        if len(places) > 2 * len(text) + _MOST_ADDED:
+            break
+        part = unicodedata.normalize("NFKC", text[start : min(end, start + 2 * MAX_TERM)])
         if _FRACTION in part:
             part = f" {part} "  # the blanks keep 2½ from becoming 21⁄2
         parts.append(part)

@@ -63,6 +63,8 @@ def test_what_is_indexed_can_be_joined_by_blanks(text: str) -> None:
     [
         "a" + "\u0301" * 100_000,
         "\u0301" * 100_000,
+        "a" + "\u0301" * 50_000 + "\u0316" * 50_000,
+        "\ufdfa" * 5_400,
         "x" * 16_000,
         "-a" * 8_000,
         "1,000" * 3_200,
