@@ -146,11 +146,8 @@ class MediaQuota:
             return False
         return True
 
-    async def give_back(self, account: AccountId, size: int, once: str = "") -> None:
-        """Subtract the bytes of a file that was not stored, or that was removed because its message was rejected.
-        `once`: see `reserve`."""
-        if once:
-            await self._counters.set(f":{once}", 0)
+    async def give_back(self, account: AccountId, size: int) -> None:
+        """Subtract the bytes of a file that was not stored."""
         await self._subtract([name for name, _, _ in self._limits(account)], size)
 
     async def measured(self, size: int) -> None:

@@ -161,15 +161,11 @@ class MediaService:
         return record.media
 
     async def discard(self, id: str) -> None:
-        """Remove an address, because the message that should show it was rejected. The sweeper removes the content
-        later. Raises RequestError."""
-        if (record := await self.find_record(id)) is None:
-            return
+        """Remove an address, because the message that should show it was rejected. The content still counts for the
+        quotas, because the sweeper removes it a day later. Raises RequestError."""
         self._cache.pop(id, None)
         async with self._failures.within_time("remove"):
             await self._store.delete(f"records/{id}")
-        if self._quota is not None:
-            await self._quota.give_back(record.account, record.size, id)
 
     async def read(self, media: Media, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         """Read the bytes from `start` up to `stop` (None: the end), in chunks of at most 256 KiB. Each chunk is read
