@@ -20,6 +20,8 @@ from shared.settings.limits import ConnectionLimits
 _HEAD_BYTES = 16 * 1024
 """The most bytes of a head, and the most bytes between two bytes of a body. The bytes between bytes of a body are sizes
 and extensions of chunks, and trailers."""
+_HEADERS = 200
+"""The most headers of a request. Thousands of short ones take milliseconds."""
 _FRAMING_PER_BYTE = 8
 """The most bytes of chunked framing for each byte of the body. A chunk of one byte needs five."""
 _PIECE_BYTES = 4096
@@ -204,8 +206,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Ignore trailers, because a trailer is no header (RFC 9110, section 6.5.1). Proxies and this edge check only
-        heads, so a trailer must not count as a header."""
+        heads, so a trailer must not count as a header. Raises ValueError; see `on_headers_complete`."""
         if self._is_head:
+            if len(self.headers) == _HEADERS:
+                raise ValueError("too many headers")
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

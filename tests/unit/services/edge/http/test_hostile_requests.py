@@ -104,6 +104,12 @@ async def test_a_request_has_one_host(site: HttpSite, lines: list[str], status: 
     assert (await answer(site.port, "\r\n".join([*lines, "", ""]).encode())).status == status
 
 
+@pytest.mark.parametrize(("headers", "status"), [(200, 200), (201, 400)])
+async def test_a_request_has_few_headers(site: HttpSite, headers: int, status: int) -> None:
+    head = "\r\n".join(["GET / HTTP/1.1", "Host: a", *["a: b"] * (headers - 1), "", ""])
+    assert (await answer(site.port, head.encode())).status == status
+
+
 async def test_a_request_to_read_has_no_body(site: HttpSite) -> None:
     assert (await site.fetch("GET", "/api/v1/events", b"{}", **TOKEN)).status == 400
     assert site.endpoint.clients == []
