@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -61,8 +60,6 @@ def _system() -> set[int]:
     return set(sorted(_all())[:-1])
 
 
-T = TypeVar("T")
-
 Report = Result | Growth
 Measurement = Callable[[MeasuredSystem, ProgressLine], Awaitable[Result]]
 
@@ -89,10 +86,15 @@ def run(spec: TargetSpec, output: Path | None, measurement: Measurement) -> int:
     return run_and_report(output, work)
 
 
-def run_and_report(output: Path | None, work: Callable[[ProgressLine], Awaitable[Sequence[Report]]]) -> int:
-    """Print the reports, and write them to a JSON file. Returns the exit status, which is 0 if all passed and 1
-    otherwise. Raises CommandFailed, KeyboardInterrupt."""
-    reports = complete(work)
+def run_and_report(output: Path | None, work: Callable[[ProgressLine], Coroutine[Any, Any, Sequence[Report]]]) -> int:
+    """Do the work, print its reports, and write them to a JSON file. Returns the exit status, which is 0 if all passed
+    and 1 otherwise. Raises CommandFailed, KeyboardInterrupt."""
+    try:
+        reports = asyncio.run(work(ProgressLine()))
+    except (BenchError, ClientError) as error:
+        raise CommandFailed(
+            str(error), "Repeat it with less load, or name a running system by --data or --edge"
+        ) from error
     for report in reports:
         click.echo(growth_table(report) if isinstance(report, Growth) else table(report))
     if output:
@@ -106,26 +108,6 @@ def write(output: Path, reports: Sequence[Report]) -> None:
         output.write_bytes(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
     except OSError as error:
         raise CommandFailed(f"the result cannot be written: {error}", "Name another file by --json") from error
-
-
-def complete(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
-    """Do the work in an event loop. Raises CommandFailed, KeyboardInterrupt."""
-    try:
-        return asyncio.run(_run(work))
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    except (BenchError, ClientError) as error:
-        raise CommandFailed(
-            str(error), "Repeat it with less load, or name a running system by --data or --edge"
-        ) from error
-
-
-async def _run(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
-    """SIGTERM cancels the work, as Ctrl-C does."""
-    this = asyncio.current_task()
-    assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    return await work(ProgressLine())
 
 
 @contextlib.asynccontextmanager

@@ -31,7 +31,7 @@ _SECTIONS = {
     cls=CommandGroup,
     sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C. Example: dragoman up",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C or SIGTERM. Example: dragoman up",
 )
 @click.version_option(package_name="dragoman", prog_name="dragoman")
 def main() -> None:

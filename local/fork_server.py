@@ -276,7 +276,7 @@ def become_server(requests: socket.socket, kept: Collection[int], run: Callable[
     """In a fork of another process: become the server, and call `run` in each new process. The resources of the other
     process are neither used nor closed in order. Only the descriptors `kept` and standard error stay open."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _reset_signals()
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):
         os.dup2(null, descriptor)
@@ -298,7 +298,7 @@ def apart(work: Callable[[], list[str]], failure: type[Exception]) -> Callable[[
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child finishes its work even after Ctrl-C
+        _reset_signals()
         end_with(partial(_report, work, failure, write))
     os.close(write)
 
@@ -314,6 +314,12 @@ def apart(work: Callable[[], list[str]], failure: type[Exception]) -> Callable[[
         return [*lines]
 
     return wait
+
+
+def _reset_signals() -> None:
+    """In a fork: Ctrl-C does not end the work, and SIGTERM ends it at once, without the handler of the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _report(work: Callable[[], list[str]], failure: type[Exception], answer: int) -> None:

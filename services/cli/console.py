@@ -3,11 +3,13 @@ characters, the command ends without a traceback."""
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -69,10 +71,11 @@ class LazyGroup(click.Group):
 
 
 class CommandGroup(LazyGroup):
-    """The outermost group. If a command does not handle an error of the operating system or of a
-    setting, the error is printed as one sentence, with exit status 1. Ctrl-C ends a command without a message."""
+    """The outermost group. If a command does not handle an error of the operating system or of a setting, the error is
+    printed as one sentence, with exit status 1. Ctrl-C and SIGTERM end a command without a message."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        signal.signal(signal.SIGTERM, _interrupt)
         _open_closed_streams()
         _replace_lacking_characters()
         _require_text(args[0] if args and args[0] is not None else extra.get("args") or sys.argv[1:])
@@ -85,6 +88,13 @@ class CommandGroup(LazyGroup):
         except KeyboardInterrupt:
             click.echo(err=True)
             sys.exit(ExitStatus.INTERRUPTED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Handles SIGTERM as Ctrl-C, also if a shell has made this process ignore Ctrl-C. Without a handler, process 1 of a
+    container would ignore SIGTERM."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
 
 def _open_closed_streams() -> None:

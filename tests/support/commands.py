@@ -121,8 +121,7 @@ def _fork_again(server: ForkServer, requests: socket.socket) -> "subprocess.Pope
         return ForkedService(pid)  # type: ignore[return-value]
     gc.freeze()
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     become_server(requests, kept, _run)
 
 

@@ -11,7 +11,6 @@ DIR/backup.json                      the manifest, written last: a backup withou
 import hashlib
 import os
 import shutil
-import signal
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -361,9 +360,7 @@ def restore(
 
 @contextmanager
 def _reported_errors() -> Iterator[None]:
-    """Turns errors of files and databases into error messages for the operator. SIGTERM acts as Ctrl-C, so that
-    unfinished work is undone. Raises CommandFailed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Turns errors of files and databases into error messages for the operator. Raises CommandFailed."""
     try:
         yield
     except OSError as error:
@@ -374,5 +371,3 @@ def _reported_errors() -> Iterator[None]:
         raise CommandFailed(
             f"the database: {getattr(error, 'orig', error)}", "Correct database.url, or start it"
         ) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)

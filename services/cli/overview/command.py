@@ -3,7 +3,6 @@ page."""
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,8 +58,6 @@ def dashboard(
 
     async def serve() -> None:
         server = DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts)
-        # in a container, this is process 1, which ignores a signal without a handler
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
         await server.run(*listeners)
 
     click.echo(f"http://{host}:{listeners[0].getsockname()[1]}/")

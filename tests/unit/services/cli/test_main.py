@@ -2,6 +2,7 @@
 
 import errno
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,10 +79,12 @@ def test_what_ends_or_discloses_something_needs_a_confirmation() -> None:
     assert found == QUESTIONS
 
 
-def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_are_status_130(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for process 1 of a container
     monkeypatch.setattr("services.cli.config.rows", interrupted)
     assert dragoman("config").exit_code == 130
     monkeypatch.setattr("click.termui.visible_prompt_func", interrupted)
