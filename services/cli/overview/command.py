@@ -17,7 +17,7 @@ from local.probes import reachable
 from services.cli.console import default_option
 from services.cli.overview.server import USER, DashboardServer
 from services.cli.overview.system_view import Target
-from services.cli.top.poller import addresses_of
+from services.cli.top.poller import addresses_of, ops_address
 from shared.listening import listen
 from shared.setting_types import check_host
 
@@ -27,7 +27,7 @@ from shared.setting_types import check_host
 @data_option
 @default_option("--host", "127.0.0.1", "Address to listen on; whoever connects sees everything.")
 @default_option("--port", 8090, "Port (0: any).", click.IntRange(0, 65535))
-@click.argument("what", nargs=-1, metavar="[ADDRESS]...")
+@click.argument("what", nargs=-1, type=ops_address, metavar="[ADDRESS]...")
 def dashboard(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, host: str, port: int, what: tuple[str, ...]
 ) -> None:
@@ -66,13 +66,10 @@ def dashboard(
 
 
 def _resolved(address: str) -> list[tuple[str, str]]:
-    """The name and address of each process to which a DNS name refers. A name that cannot be resolved yet, and a wrong
-    address, are returned unchanged."""
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port or 80
-    except ValueError:
-        return [(address, address)]
+    """The name and address of each process to which a DNS name refers. A name that cannot be resolved yet is
+    returned unchanged."""
+    parts = urlsplit(address)
+    host, port = parts.hostname or "", parts.port or 80
     try:
         found = sorted({entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
     except OSError:

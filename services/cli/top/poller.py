@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import click
 import msgspec
 
 from local.data import Run
 from local.up_plan import authority
 from shared.dashboard.history import DashboardData
+from shared.setting_types import check_host
 
 _REPLY_SECONDS = 3.0
 _decode = msgspec.json.Decoder(DashboardData).decode
@@ -34,6 +36,19 @@ class ProcessState:
     error: str = ""
 
 
+def ops_address(text: str) -> str:
+    """Checks an address of an operations port, which is an argument of a command. Raises click.BadParameter."""
+    try:
+        where = urlsplit(text)
+        # the name is encoded, because the parts between its dots have limits
+        is_valid = where.scheme == "http" and where.port != 0 and check_host(where.hostname or "").encode("idna")
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise click.BadParameter(f"{text!r} is no address of an operations port, such as http://edge:9000")
+    return text
+
+
 def addresses_of(run: Run | None, host: str, wanted: Sequence[str]) -> list[OpsAddress]:
     """The addresses of the wanted processes. A process is named by its address, or by its name in `run`. If `wanted` is
     empty, all processes of the run are returned. Raises KeyError for an unknown name."""
@@ -48,11 +63,8 @@ def poll(at: Sequence[OpsAddress]) -> list[ProcessState]:
 
 
 def _poll_one(target: OpsAddress) -> ProcessState:
-    try:
-        where = urlsplit(target.address)
-        client = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_REPLY_SECONDS)
-    except ValueError as error:  # the address is wrong
-        return ProcessState(target.name, error=str(error))
+    where = urlsplit(target.address)
+    client = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_REPLY_SECONDS)
     try:
         client.request("GET", "/board")
         answer = client.getresponse()

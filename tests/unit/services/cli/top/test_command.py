@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from dragoman.main import main
 from local.data import Run, RunningProcess
+from local.exit_status import ExitStatus
 from local.ports import free_port
-from services.cli.overview.command import _resolved
 from services.cli.top.command import _screen
 from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
 from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
@@ -53,15 +54,14 @@ async def test_answer_and_error_are_both_results() -> None:
     assert "refused" in seen[1].error
 
 
-def test_a_wrong_address_is_an_error_of_its_process() -> None:
-    states = poll(
-        [
-            OpsAddress(name, address)
-            for address in ("http://there:99999", "http://[::1")
-            for name, address in _resolved(address)
-        ]
-    )
-    assert [state.error for state in states] == ["Port out of range 0-65535", "Invalid IPv6 URL"]
+@pytest.mark.parametrize("command", [("top", "--once"), ("dashboard", "--port", "0")])
+@pytest.mark.parametrize(
+    "address", ["http://there:99999", "http://[::1", "http://a b:9", "http://a..b:9", "https://there:9", "http://:9"]
+)
+def test_a_wrong_address_is_rejected(command: Sequence[str], address: str) -> None:
+    result = CliRunner().invoke(main, [*command, address])
+    assert result.exit_code == ExitStatus.WRONG_USE
+    assert f"{address!r} is no address of an operations port, such as http://edge:9000" in result.output
 
 
 async def test_error_for_an_answer_that_is_no_dashboard(tmp_path: Path) -> None:
