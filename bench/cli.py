@@ -19,6 +19,7 @@ from bench.report.result import Result
 from bench.report.table import table
 from bench.system.system import MeasuredSystem, SystemSize, own_system
 from dragoman_client.errors import ClientError
+from local.atomic_file import write_output
 from local.data import read_run
 from local.installation import not_running
 from local.options import CommandFailed
@@ -98,16 +99,8 @@ def run_and_report(output: Path | None, work: Callable[[ProgressLine], Coroutine
     for report in reports:
         click.echo(growth_table(report) if isinstance(report, Growth) else table(report))
     if output:
-        write(output, reports)
+        write_output(output, msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
     return 0 if all(report.passed for report in reports) else 1
-
-
-def write(output: Path, reports: Sequence[Report]) -> None:
-    """Write the reports to a file. Raises CommandFailed."""
-    try:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
-    except OSError as error:
-        raise CommandFailed(f"the result cannot be written: {error}", "Name another file by --json") from error
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from local.credentials import write_private
+from local.atomic_file import write_private
 from local.options import OperatorError
 
 USE_ANOTHER = "Let this user write there, or name another directory by --data"
@@ -54,7 +54,7 @@ def read_run(directory: Path) -> Run | None:
 
 
 def write_run(directory: Path, run: Run) -> None:
-    write_private(run_file(directory), msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+    write_private(run_file(directory), msgspec.json.format(msgspec.json.encode(run)) + b"\n", durable=False)
 
 
 def prepare(directory: Path, *parts: str) -> None:

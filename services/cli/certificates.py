@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from local.credentials import write_private
+from local.atomic_file import write_private
 
 CA = "ca.crt"
 _CA_KEY = "ca.key"

@@ -26,7 +26,8 @@ import click
 import msgspec
 
 from local import nats, valkey
-from local.credentials import Credentials, complete, generate, write_private
+from local.atomic_file import write_private
+from local.credentials import Credentials, complete, generate
 from local.options import OperatorError
 from services.auth.adapters.auth_callout import public_nkey
 from services.auth.adapters.signing_keys import ensure_keys

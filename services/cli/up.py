@@ -18,7 +18,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from local import nats, probes, valkey
-from local.credentials import write_private
+from local.atomic_file import write_private
 from local.data import Run, RunningProcess, run_file, write_run
 from local.fork_server import ForkServer
 from local.output import Output

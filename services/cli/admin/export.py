@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from local.credentials import write_output
+from local.atomic_file import write_output
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.trail import search_trail

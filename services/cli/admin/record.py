@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from local.credentials import write_output
+from local.atomic_file import write_output
 from local.options import CommandFailed
 from services.cli import record_file
 from services.cli.admin import format, users

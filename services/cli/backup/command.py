@@ -19,10 +19,11 @@ from pathlib import Path
 
 import click
 import msgspec
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from local.credentials import Credentials, write_private
+from local.atomic_file import write_output, write_private
+from local.credentials import DAMAGED, Credentials
 from local.data import locked, prepare
 from local.installation import find, find_existing
 from local.options import CommandFailed, OperatorError, data_option, flags_of, settings_options
@@ -93,12 +94,12 @@ def _fill(settings: Settings, directory: Path, version: str) -> Manifest:
 
 
 def write_metric(manifest: Manifest, file: Path) -> None:
-    """Write the backup's time for Prometheus: atomically, readable by all users. Raises OSError."""
+    """Write the backup's time for Prometheus, readable by all users. Raises CommandFailed."""
     registry = CollectorRegistry()
     Gauge("dragoman_backup_time_seconds", "Unix time at which the last backup was made", registry=registry).set(
         manifest.made / 1000
     )
-    write_to_textfile(str(file), registry)
+    write_output(file, generate_latest(registry), mode=0o644)
 
 
 @_owner_only()
@@ -298,7 +299,7 @@ def _known_push_key(settings: Settings) -> str:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Credentials).push_key if file.exists() else ""
     except msgspec.MsgspecError as error:
-        raise OperatorError(f"{file} is damaged: {error}", "Restore it, or remove it") from error
+        raise OperatorError(f"{file} is damaged: {error}", DAMAGED) from error
 
 
 # The commands

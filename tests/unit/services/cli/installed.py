@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from local.credentials import Credentials, write_private
+from local.atomic_file import write_private
+from local.credentials import Credentials
 from local.data import Run, write_run
 from local.installation import Installation, find
 from shared.bus.client import Bus

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from dragoman.main import main
-from local.credentials import load_or_make, write_private
+from local.atomic_file import write_private
+from local.credentials import load_or_make
 from local.data import Run, write_run
 from local.options import load
 from local.up_plan import SERVICES
@@ -119,11 +120,13 @@ def open_database(url: str) -> Iterator[sa.Connection]:
 
 def test_backup_time_is_written_for_prometheus(installation: Path, tmp_path: Path) -> None:
     kept, metrics = tmp_path / "kept", tmp_path / "backup.prom"
+    metrics.symlink_to(tmp_path / "elsewhere.prom")
     assert dragoman("backup", kept, "--data", installation, "--metrics", metrics).exit_code == 0
     made = json.loads((kept / "backup.json").read_text())["made"]
     (noted,) = re.findall(r"^dragoman_backup_time_seconds (\S+)$", metrics.read_text(), re.MULTILINE)
     assert float(noted) == made / 1000
     assert stat.S_IMODE(metrics.stat().st_mode) & 0o444 == 0o444
+    assert metrics.is_symlink(), "a device, such as /dev/null, is not replaced either"
 
 
 def test_failed_backup_writes_no_time(installation: Path, tmp_path: Path) -> None:

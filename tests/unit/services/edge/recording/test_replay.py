@@ -5,7 +5,7 @@ from pathlib import Path
 
 from websockets.asyncio.client import connect
 
-from local.credentials import write_private
+from local.atomic_file import write_private
 from services.cli.admin import record
 from services.cli.record_file import Record, read
 from services.cli.replay import Player
