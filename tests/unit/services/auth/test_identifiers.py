@@ -1,7 +1,5 @@
 """Tests which identifiers are valid, and which of them are equal."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,14 +66,15 @@ def test_plain_usernames_and_numbers() -> None:
     assert [parse_oc_number(text) for text in (" 0000000007\n", "７", "seven", "")] == [7, 7, 0, 0]
 
 
-def test_long_identifiers_are_rejected_quickly() -> None:
-    began = time.process_time()
+def test_long_identifiers_are_rejected_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of most rules grows with the square of the length."""
+    for module in ("services.auth.identifiers", "shared.names"):
+        monkeypatch.setattr(f"{module}.unicodedata", None)
     assert not is_valid_username("👩" + "\u200d" * 60_000)
     assert not is_valid_email("a@" + "xn--a." * 60_000 + "x")
     for marks in ("a" + "\u0301\u0316" * 15_000, "a@b" + "\u0301\u0316" * 15_000):
         assert not is_valid_email(plain_email(marks))
         assert not is_valid_username(plain_username(marks))
-    assert time.process_time() - began < 0.2
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
