@@ -110,11 +110,14 @@ async def test_an_address_registers_five_accounts_a_minute(limited: AuthCluster)
     assert isinstance(await edge.register("u6@example.org"), Authenticated)
 
 
-async def test_the_attempts_at_one_request_count_as_one_registration(
+async def test_the_attempts_at_one_request_count_and_are_hashed_as_one_registration(
     start: StartCluster, hasher: BlockingHasher
 ) -> None:
     """The edge repeats the request while auth waits for a hash."""
     _, edge = await start(limits=LimitsSettings(registrations_per_minute=1))
+    begun = len(hasher.threads)
+    await edge.register("eve@example.org", origin=ELSEWHERE)
+    hashed = len(hasher.threads)
     request, nonce = registration("ann@example.org"), token_hex(32)
     hasher.open.clear()
     for _ in range(2):
@@ -122,6 +125,7 @@ async def test_the_attempts_at_one_request_count_as_one_registration(
     hasher.open.set()
     reply: LoginReply = await edge.bus.send(request, seconds=WAIT_SECONDS, nonce=nonce)
     assert isinstance(reply, Authenticated)
+    assert len(hasher.threads) - hashed == hashed - begun
     assert await rejection_code(edge.send(registration("bob@example.org"))) == ErrorCode.RATE_LIMITED
 
 
