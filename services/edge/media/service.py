@@ -151,6 +151,9 @@ class MediaService:
         """Record that a message or a profile is about to show this media. Returns None if it does not exist. Raises
         RequestError."""
         record = await self.find_record(id)
+        if record is not None and record.created and record.use < use:
+            self._cache.pop(id, None)  # another edge may have removed the address, or may use the file for more
+            record = await self.find_record(id)
         if record is None:
             return None
         if record.created and record.use < use:

@@ -18,6 +18,7 @@ from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId
 from shared.contract.model import Image, Media
 from shared.settings.messages import MediaSettings
+from tests.unit.services.edge.media.conftest import OpenMedia
 from tests.unit.services.edge.media.test_service import PNG, content, store
 
 ALICE = AccountId(7)
@@ -119,6 +120,23 @@ async def test_a_file_that_is_used_is_marked_once(media_service: MediaService, m
     assert loaded is not None
     assert msgspec.json.decode(loaded, type=MediaRecord).use is MediaUse.AVATAR
     assert await media_service.mark_used("0" * 32, MediaUse.POSTED) is None
+
+
+async def test_marking_a_file_neither_restores_its_address_nor_lowers_its_use(
+    open_media: OpenMedia, media_store: MediaStore
+) -> None:
+    here, there = await open_media(), await open_media()
+    removed, avatar = await store(here, PNG), await store(here, PNG)
+    for one in (removed, avatar):
+        assert await there.find(one.id) == one
+    await here.discard(removed.id)
+    await here.mark_used(avatar.id, MediaUse.AVATAR)
+    assert await there.mark_used(removed.id, MediaUse.POSTED) is None
+    assert await media_store.load(f"records/{removed.id}") is None
+    assert await there.mark_used(avatar.id, MediaUse.POSTED) == avatar
+    loaded = await media_store.load(f"records/{avatar.id}")
+    assert loaded is not None
+    assert msgspec.json.decode(loaded, type=MediaRecord).use is MediaUse.AVATAR
 
 
 async def test_an_unreadable_record_keeps_every_content(media_service: MediaService, media_store: MediaStore) -> None:
