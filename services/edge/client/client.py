@@ -253,7 +253,9 @@ class Client(Recipient):
             self._out.defer(messages)
 
     def notify_later(self, event: Event) -> None:
-        if self.session.deferred is None and self._posts.in_flight is None and self._out.may_defer():
+        session = self.session
+        is_free = session.deferred is None and session.pushed is None and self._posts.in_flight is None
+        if is_free and self._out.may_defer():
             self._out.defer(event)
         else:
             self.notify(event)
@@ -271,9 +273,11 @@ class Client(Recipient):
         session = self.session
         if session.deferred is not None and (isinstance(event, ChatJoined) or session.catch_up.awaits_answer):
             session.deferred.append(event)
-        else:
-            self._posts.flush()
-            self._out.notify(event)
+            return
+        if session.pushed is not None:
+            session.pushed.append(event)
+        self._posts.flush()
+        self._out.notify(event)
 
     def notify_ephemeral(self, event: Event) -> bool:
         taken = self._out.takes_ephemeral

@@ -132,7 +132,7 @@ class LoginSession:
 
     __slots__ = (
         "_account", "_context", "_out", "_recipient", "_services", "_uploads", "catch_up", "connection", "deferred",
-        "is_void", "pushes_since", "replies_first",
+        "is_void", "pushed", "pushes_since", "replies_first",
     )  # fmt: skip
 
     def __init__(
@@ -154,6 +154,8 @@ class LoginSession:
         self.deferred: list[Event] | None = None
         """Chats that appear while a request is handled, and all events of the account during its login. They are pushed
         after the reply, because the reply may be about these chats, and is the first frame of the account."""
+        self.pushed: list[Event] | None = None
+        """The events that were pushed while the pending requests are listed after a login."""
         self.replies_first = False
         """Whether the request may make the login invalid. If so, the request is answered before the login ends."""
         self.is_void = False

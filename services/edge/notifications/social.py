@@ -66,17 +66,18 @@ class SocialNotifier:
         if isinstance(event, ProfileChanged) and (changed := self._accounts.get(event.profile.id)):
             changed.summary = summary_of(event.profile)
             self._guest_renamed(event.profile.id, changed.summary)
-        stored = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
         recipients = self._recipients(notify, event)
         for account in recipients:
             for one in _shown_of(event):
-                self._notify_account(account, one, stored.get(account), later=len(recipients) > AT_ONCE)
+                self._notify_account(account, one, later=len(recipients) > AT_ONCE)
 
     def notify_added(self, created: ChatCreated) -> None:
         """Push the new membership to each account that was added at the creation of a group."""
         for account, number in created.kept.items():
-            event = MembershipAnswered(created.chat, created.name, account, accepted=True, version=created.version)
-            self._notify_account(account, event, number)
+            event = MembershipAnswered(
+                created.chat, created.name, account, accepted=True, kept={account: number}, version=created.version
+            )
+            self._notify_account(account, event)
 
     def notify_role(self, notify: Notify, changed: MembershipChanged) -> None:
         """Push a new role or a departure. In a big group, it is pushed only to the account that has the new role. Joins
@@ -90,22 +91,23 @@ class SocialNotifier:
         recipients = (changed.account,) if notify.recipients is None else notify.recipients
         for account in recipients:
             if account != changed.account or changed.role is not Role.LEFT:
-                self._notify_account(account, event, None, later=len(recipients) > AT_ONCE)
+                self._notify_account(account, event, later=len(recipients) > AT_ONCE)
 
     def after_login(self, session: LoginSession) -> None:
         """Send the pending notifications of the account, if the client shows them."""
         if session.recipient.shows_pending_requests:
-            self._tasks.start(send_pending(self._bus, session), "requests")
+            pushed: list[Event] = []
+            session.pushed = pushed
+            self._tasks.start(send_pending(self._bus, session, pushed), "requests")
 
-    def _notify_account(self, account: AccountId, event: Event, number: int | None, *, later: bool = False) -> None:
-        """Push an event to an account. `number`: the number of the stored notification, which is deleted once the event
-        has arrived at a client that shows it."""
+    def _notify_account(self, account: AccountId, event: Event, *, later: bool = False) -> None:
+        """Push an event to an account. A stored event is deleted once it has arrived at a client that shows it."""
         local = self._accounts.get(account)
         if local is None:
             return
         local.notify(event, later=later)
         showing = [recipient for recipient in local.recipients if recipient.shows_pending_requests]
-        if number is not None and showing:
+        if (number := _number_of(event, account)) is not None and showing:
             self._tasks.start(_drop_pending(self._bus, account, [number], showing), "drop pending events")
 
     def _recipients(self, notify: Notify, event: SocialEvent) -> Collection[AccountId]:
@@ -142,8 +144,14 @@ def _shown_of(event: SocialEvent) -> Iterable[Event]:
             yield part
 
 
-async def send_pending(bus: Bus, session: LoginSession) -> None:
-    """Push the requests that the account has not answered, and its stored notifications, after a login."""
+def _number_of(event: Event, account: AccountId) -> int | None:
+    """The number under which the event is stored for the account."""
+    return event.kept.get(account) if isinstance(event, FriendshipAnswered | MembershipAnswered) else None
+
+
+async def send_pending(bus: Bus, session: LoginSession, pushed: list[Event]) -> None:
+    """Push the requests that the account has not answered, and its stored notifications, after a login. `pushed`: the
+    events that are pushed meanwhile, which may be among them."""
     account = session.connection.account
     try:
         requests = await bus.send(ListRequests(account), seconds=_SECONDS, retry=True)
@@ -151,14 +159,20 @@ async def send_pending(bus: Bus, session: LoginSession) -> None:
     except RequestError as error:
         _log.warning("pending requests not sent", account=account, error=str(error))
         return
+    finally:
+        if session.pushed is pushed:
+            session.pushed = None
     events: list[Event] = []
     events += [FriendshipRequested(one.applicant, account, one.text) for one in requests.friendships]
     events += [MembershipApplied(one.applicant, one.chat, one.text) for one in requests.memberships]
-    events += [kept for one in pending.kept if isinstance(kept := _decode_event.decode(one.event), SocialEvent)]
+    numbers = {_number_of(event, account) for event in pushed}
+    stored = [_decode_event.decode(one.event) for one in pending.kept if one.number not in numbers]
+    events += [event for event in stored if isinstance(event, SocialEvent)]
     if session.is_closing or session.connection.account != account:
         return
     for event in events:
-        session.notify(event)
+        if event not in pushed:
+            session.notify(event)
     if pending.kept:
         await _drop_pending(bus, account, [one.number for one in pending.kept], [session.recipient])
 

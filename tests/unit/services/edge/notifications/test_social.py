@@ -187,6 +187,25 @@ async def test_an_event_during_a_login_is_sent_after_its_reply(
     assert [frame.startswith(reply) for frame in wire.received] == [True, False]
 
 
+async def test_an_event_that_is_pushed_while_the_pending_ones_are_listed_is_sent_once(
+    cluster: EdgeCluster, pending: FakePendingEvents
+) -> None:
+    requested, answered = FriendshipRequested(ANN, BOB, "hi"), MembershipAnswered(CHAT, "g", BOB, accepted=True)
+    pending.pending_requests = Requests([PendingFriendship(ANN, "hi"), PendingFriendship(AccountId(3), "")], [])
+    pending.events = [PendingEvent(70, pack(answered)), PendingEvent(71, pack(answered))]
+    edge, gate = cluster.edges[0], cluster.message.block(Sync)
+    wire = dial(edge.endpoint, "/ws/ourchat-v1")
+    wire.client.frame_received(LOGINS["ourchat-v1"].encode())
+    await cluster.message.until_requested(Sync)
+    await publish(pending, requested)
+    await publish(pending, ChatCreated(CHAT, ANN, [BOB], 1, "g", {BOB: 70}))
+    await until(lambda: CHAT in edge.accounts.by_account[BOB].chats)
+    gate.set()
+    await pending.until_requested(DropPendingEvents)
+    frames = [(9, {"add_ocid": BOB, "ocid": ANN, "text": "hi"}), (10, ADDED), (9, {"add_ocid": BOB, "ocid": 3})]
+    assert events_of(wire) == [*frames, (10, ADDED)]
+
+
 async def test_pending_requests_are_sent_before_stored_notifications(
     cluster: EdgeCluster, pending: FakePendingEvents
 ) -> None:
