@@ -42,12 +42,13 @@ _CREATORS = {
 
 
 def join(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
-    keys = [*(line.parameters[1].split(",") if len(line.parameters) > 1 else ())]
-    for place, name in enumerate(targets(line, answer)):
+    names, keys = ([*text.split(",")] for text in [*line.parameters, ""][:2])
+    key_of = dict([*zip(names, keys, strict=False)][::-1])
+    for name in targets(line, answer):
         if name == "0":
             yield session.numeric("403", "0", last="JOIN 0 would leave all groups for ever: use PART")
         else:
-            yield from _join(session, name, keys[place] if place < len(keys) else "", answer)
+            yield from _join(session, name, key_of.get(name, ""), answer)
 
 
 def _join(session: IrcSession, name: str, key: str, answer: Answer) -> Lines:

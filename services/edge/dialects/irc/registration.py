@@ -121,14 +121,14 @@ class IrcRegistration:
         return [self._cap_line(subcommand, *more, last=one) for more, one in zip(words, lines, strict=True)]
 
     def _request(self, text: str) -> Lines:
-        wanted = [_OLDER.get(each, each) for each in text.split()]
-        if not all(self._is_offered(each.removeprefix("-")) for each in wanted) or "-cap-notify" in wanted:
+        wanted = [(_OLDER.get(name := each.removeprefix("-"), name), each) for each in text.split()]
+        if not all(self._is_offered(name) and each != "-cap-notify" for name, each in wanted):
             return self._repeated("NAK", text)
-        for each in wanted:
+        for name, each in wanted:
             if each.startswith("-"):
-                self._session.capabilities.discard(each[1:])
+                self._session.capabilities.discard(name)
             else:
-                self._session.capabilities |= {each, *_IMPLIED.get(each, ())}
+                self._session.capabilities |= {name, *_IMPLIED.get(name, ())}
         return self._repeated("ACK", text)
 
     def _repeated(self, subcommand: str, text: str) -> Lines:

@@ -25,7 +25,7 @@ PRE_AWAY = "draft/pre-away"
 _AWAY_CHARACTERS = 120
 _WHOX = "tcuihsnfdlaor"
 """The fields of WHOX in the order in which they are written."""
-_CHANNELS_BYTES = 300
+_LIST_BYTES = 390
 
 
 def find_users(
@@ -157,7 +157,7 @@ def _describe(
         marks(each.role, speaker=each.speaker and each.role is Role.MEMBER) + channel_of(each.chat)
         for each in one.groups
     ]
-    for text in fill_lines(groups, _CHANNELS_BYTES):
+    for text in fill_lines(groups, _LIST_BYTES):
         yield session.numeric("319", user.nick, last=text)
     yield session.numeric("312", user.nick, session.server, last=session.info.server.description)
     if away.get(user.account):
@@ -340,6 +340,8 @@ def is_on(session: IrcSession, line: Line, answer: Answer) -> Lines:
     nicks = " ".join(line.parameters).split()[:100]
 
     def found(reply: UsersOfNicks) -> Lines:
-        return [session.numeric("303", last=" ".join(one.profile.nick for one in reply.users if one.profile.guest))]
+        online = [one.profile.nick for one in reply.users if one.profile.guest]
+        # A client takes each line for a whole answer, so nicks that do not fit are left out.
+        return [session.numeric("303", last=next(fill_lines(online, _LIST_BYTES), ""))]
 
     return session.request(FindNicks(nicks), answer, found)

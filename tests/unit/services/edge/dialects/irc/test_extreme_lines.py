@@ -16,7 +16,7 @@ from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.members import ModeChange
+from shared.contract.members import ModeChange, RequestMembership
 from shared.contract.model import File, Media, Profile, ProfileSummary, Text
 from shared.contract.routes import Ack
 from shared.contract.session import (
@@ -374,3 +374,38 @@ def test_no_user_of_a_long_kick_is_left_out_without_a_word() -> None:
     connection.commands.clear()
     (rejected,) = connection.send("KICK #Fruit~5 a,b,c,d,e")
     assert (" 407 n|12 a,b,c,d,e :" in rejected, connection.commands) == (True, [])
+
+
+def test_no_nick_of_a_long_answer_is_cut() -> None:
+    nicks = [letter * 32 for letter in "abcdefghijklmno"]
+
+    def guests(command: Command) -> Reply:
+        assert isinstance(command, FindNicks)
+        found = [Profile(id=OTHER, uuid="u", nickname=nick, nick=nick, guest="~g") for nick in command.nicks]
+        return UsersOfNicks([UserFound(profile) for profile in found])
+
+    (line,) = IrcConnection(guests).send(f"ISON {' '.join(nicks)}")
+    shown = line.partition(" :")[2].split()
+    assert shown == nicks[: len(shown)]
+
+
+def test_the_keys_of_channels_belong_to_their_places() -> None:
+    joined_with: dict[str, str] = {}
+
+    def closed(command: Command) -> Reply | Failure:
+        match command:
+            case FindHandle(handle=handle):
+                return HandleFound(ChatId(ord(handle[-1])))
+            case RequestMembership(chat=chat, key=key):
+                joined_with[chr(chat)] = key
+        return unavailable(command)
+
+    IrcConnection(closed).send("JOIN #aa,#aa,,#bb,#cc 1,2,3,4")
+    assert joined_with == {"a": "1", "b": "4", "c": ""}
+
+
+@pytest.mark.parametrize("name", ["draft/webpush", "soju.im/webpush"])
+def test_a_capability_is_disabled_by_each_of_its_names(name: str) -> None:
+    connection = IrcConnection(capabilities="soju.im/webpush")
+    assert " ACK :" in connection.send(f"CAP REQ :-{name}")[0]
+    assert "webpush" not in connection.send("CAP LIST")[0]
