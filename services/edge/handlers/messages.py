@@ -115,8 +115,10 @@ class MessageResolver:
 
     async def _check_recipient(self, actor: AccountId, command: StartUpload) -> None:
         """Reject an upload early if the actor cannot post to its recipient. This is so if the recipient's account is
-        deleted, or if the actor may not see the chat."""
+        deleted or the actor's own, or if the actor may not see the chat."""
         local = self._accounts.get(actor)
+        if command.to == actor:
+            raise RequestError(ErrorCode.INVALID, "this is your own account")
         if command.to:
             if local is None or command.to not in local.private_chats:
                 request = GetAccount(command.to, actor=actor)

@@ -98,6 +98,7 @@ async def test_an_upload_that_may_not_be_posted_is_rejected_at_its_start(cluster
     cluster.backend.add_chat(99, 2)
     cluster.session.missing_accounts.add(AccountId(99))
     errors = {"chat": "forbidden", "to": "not_found"}
+    assert await device.request(do="start", number=1, to=1) == "invalid"
     for place, code in errors.items():
         assert await device.request(do="start", number=1, **{place: 99}) == code
         assert await device.request(do="part", number=1, data="x") == "conflict"
