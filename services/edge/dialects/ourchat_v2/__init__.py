@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, MessageChanged, VerificationEnded
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
@@ -43,7 +43,8 @@ from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Message, Segment, Text
+from shared.contract.message import ChangeKind
+from shared.contract.model import Message, Recalled, Segment, Text
 from shared.contract.routes import Ack
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount
 from shared.setting_types import Language
@@ -232,6 +233,14 @@ class V2PushGate(PushGate):
             return (*announcement, *self._flush(message.chat))
         self._plan(due)
         return announcement
+
+    def recalled(self, chat: ChatId, index: int, language: Language) -> None:
+        """Replace the message by a placeholder if it is held, because no client gets a text after its recall."""
+        queue = self._queues.get(chat, [])
+        for place, held in enumerate(queue):
+            if held.message is not None and held.message.index == index:
+                queue[place] = Push((message_frame(held.message, (Recalled(),), "", language),), held.message)
+                self.held_bytes += _size(queue[place].frames) - _size(held.frames)
 
     def holds(self, chat: ChatId, index: int) -> bool:
         return any(push.message and push.message.index == index for push in self._queues.get(chat, ()))
@@ -422,6 +431,10 @@ class OurChatV2(Dialect):
                 return self._gate.chat_joined(chat, now)
             case MaintenanceChanged(on):
                 return self._gate.push_status(status_frame(V2Code.SERVER_STATUS, int(on)), now)
+            case MessageChanged(shown):
+                if shown.change.kind is ChangeKind.RECALL:
+                    self._gate.recalled(shown.change.chat, shown.change.index, self.language)
+                return ()
             case VerificationEnded(outcome):
                 return (Push((status_frame(V2Code.VERIFICATION, _VERIFICATION_STATUS[outcome]),)),)
             case _:

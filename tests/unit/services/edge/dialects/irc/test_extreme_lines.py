@@ -377,7 +377,7 @@ def test_no_user_of_a_long_kick_is_left_out_without_a_word() -> None:
 
 
 def test_no_nick_of_a_long_answer_is_cut() -> None:
-    nicks = [letter * 32 for letter in "abcdefghijklmno"]
+    nicks = [first * 32 for first in "abcdefghijklmno"]
 
     def guests(command: Command) -> Reply:
         assert isinstance(command, FindNicks)

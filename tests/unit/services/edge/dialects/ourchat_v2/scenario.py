@@ -7,15 +7,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from services.edge.canonical.events import ChatJoined, MaintenanceChanged
+from services.edge.canonical.events import ChatJoined, MaintenanceChanged, MessageChanged
 from services.edge.canonical.frames import Outgoing
-from services.edge.canonical.replies import MessageAccepted, Reply
+from services.edge.canonical.replies import DisplayChange, MessageAccepted, Reply
 from services.edge.dialects.base import Dialect, DisplayMessage, LoadedChat, Push, Request
 from services.edge.dialects.ourchat_v2 import V2PushGate
 from shared.contract.auth import Authenticated
 from shared.contract.body import pack_segments
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, Text
 from shared.contract.session import AccountView, ChatView
 from tests.unit.services.edge.dialects.driving import ENTRIES, connect, only_request
@@ -46,6 +47,7 @@ class V2Scenario:
         self.indexes: dict[int, int] = {}
         self.pushed: list[Message] = []
         self.statuses: list[int] = []
+        self.texts: list[str] = []
 
     # Time
 
@@ -118,6 +120,10 @@ class V2Scenario:
     def join(self, chat: int) -> None:
         self._push(self.dialect.encode_event(ChatJoined(ChatId(chat)), self.now))
 
+    def recall(self, chat: int, index: int) -> None:
+        change = MessageChange(ChatId(chat), 1, index, ChangeKind.RECALL, OTHER, 0)
+        self._push(self.dialect.encode_event(MessageChanged(DisplayChange(change)), self.now))
+
     def maintenance(self, on: bool) -> None:
         self._push(self.dialect.encode_event(MaintenanceChanged(on), self.now))
 
@@ -139,6 +145,8 @@ class V2Scenario:
             assert isinstance(frame, bytes)
             value = json.loads(frame)
             self.seen.append(client_frame(self.now, value))
+            if value["code"] == 0:
+                self.texts += [segment["text"] for segment in value["msg"]]
             if value["code"] == 12:
                 self.statuses.append(value["status"])
 

@@ -70,6 +70,16 @@ def test_the_first_10_opens_the_gate_a_moment_later() -> None:
     assert at - START == pytest.approx(0.2 + APART)
 
 
+def test_the_text_of_a_message_that_is_recalled_while_it_is_held_is_not_pushed(pc_client: V2Scenario) -> None:
+    for index in range(3):
+        pc_client.receive(HOME)
+        pc_client.recall(HOME, index)
+    pc_client.request_session(HOME)
+    pc_client.wait(2)
+    assert pc_client.texts == ["[撤回]", "[撤回]", "x"]
+    assert pc_client.gate.held_bytes == 0
+
+
 def test_an_unanswered_10_does_not_open_the_gate() -> None:
     scenario = V2Scenario()
     scenario.log_in(HOME)
