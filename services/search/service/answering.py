@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from services.search.index.documents import kinds_of, segments_of, text_of
 from services.search.index.message_index import FoundPlace, MessageIndex, Wanted
@@ -26,6 +26,7 @@ _STEP_SECONDS = 0.05
 """Replies are sent at multiples of this time, so that their timing does not reveal messages that the account may not
 see. A search among 10 million messages, of which thousands are forbidden, takes less than this time."""
 
+T = TypeVar("T")
 Place = tuple[ChatId, int]
 
 
@@ -77,7 +78,8 @@ class TextSearch:
         with self._metrics.find_seconds.time():
             found = await self._in_thread(partial(index.find, wanted, chats, request.count))
         messages = await self._read(request, found)
-        hits = [hit for one in found if (hit := _hit(messages, one, parsed, request)) is not None]
+        # a page of long messages takes seconds
+        hits = await self._in_thread(partial(_hits, messages, found, parsed, request))
         self._metrics.stale.inc(len(found) - len(hits))
         around = _around(messages, hits, request)
         return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
@@ -119,7 +121,7 @@ class TextSearch:
             left = [(chat, low, high) for chat, low, high in left if (chat, high) > last and low <= high]
         return messages
 
-    async def _in_thread(self, work: Callable[[], list[FoundPlace]]) -> list[FoundPlace]:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except (ValueError, OSError, RuntimeError) as error:
@@ -152,6 +154,12 @@ def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> 
     if not wanted.required and not is_narrowed:
         raise RequestError(ErrorCode.INVALID, "the query has no word and no filter", "query", reason=Reason.MISSING)
     return wanted
+
+
+def _hits(
+    messages: Mapping[Place, Message], found: Iterable[FoundPlace], parsed: SearchQuery, request: SearchMessages
+) -> list[SearchHit]:
+    return [hit for one in found if (hit := _hit(messages, one, parsed, request)) is not None]
 
 
 def _hit(

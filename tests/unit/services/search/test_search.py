@@ -3,6 +3,7 @@
 import asyncio
 import math
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from services.message.store.installation import renew_epoch
 from services.search.index import directory as index_directory
 from services.search.index import message_index
 from services.search.index.message_index import FoundPlace, MessageIndex, Wanted
-from services.search.service import following
-from services.search.text.matches import required
-from services.search.text.query import parse
+from services.search.service import answering, following
+from services.search.text.matches import Mark, marks, required
+from services.search.text.query import SearchQuery, parse
 from shared.contract.body import pack_edited, pack_segments
 from shared.contract.errors import ErrorCode
 from shared.contract.following import ChatNews, FollowChats, HeadPosition, MovedChats, News, ReadVisible, Visible
@@ -109,6 +110,23 @@ async def test_what_is_forbidden_costs_as_much_as_what_is_absent(
     assert [(page.hits, page.next, page.around) for page in pages] == [([], None, [])] * 2
     assert costs == [message_index._CANDIDATES] * 2
     assert peers.searching._metrics.stale._value.get() == 0
+
+
+async def test_matching_long_messages_leaves_turns_to_others(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of long messages takes seconds."""
+    await peers.post(ROOM, "word")
+    await peers.index()
+    loop, matching, others = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def marked(text: str, query: SearchQuery) -> list[Mark] | None:
+        loop.call_soon_threadsafe(matching.set)
+        return marks(text, query) if others.wait(WAIT_SECONDS) else None
+
+    monkeypatch.setattr(answering, "marks", marked)
+    found = asyncio.create_task(peers.found("word"))
+    await matching.wait()
+    others.set()
+    assert await found == [(ROOM, 1)]
 
 
 async def test_filters_and_the_messages_around(peers: Peers) -> None:
