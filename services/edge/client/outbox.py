@@ -155,9 +155,13 @@ class ClientOutbox:
         if self.is_closed:
             return
         if self._sender is None and _has_no_media(frames):
-            self.write_now(frames, message)
-            if self._socket.sent_bytes > self._check_at:
+            sent = self._socket.sent_bytes
+            if sent > self._check_at:
                 self._check_buffer()
+            self.write_now(frames, message)
+            if self._socket.sent_bytes > sent + _PACE_BYTES:
+                # one reply may be larger than the limit, so its client is not slow yet
+                self._check_at = self._socket.sent_bytes + _PACE_BYTES
             return
         if self._sender is None:
             self._sender = MediaSender(self._transfers, self)

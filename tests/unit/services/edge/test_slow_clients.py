@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 from websockets.asyncio.client import connect
 
+from shared.contract.ids import ChatId
 from shared.contract.message import MarkRead
 from shared.contract.session import GetAccount
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.gateway.raw import PING, TEXT, RawPeer, masked
+from tests.unit.services.edge.handlers.test_history import PagedMessages
 from tests.unit.services.edge.json_dialect import frame
 
 PIECES = 60
@@ -53,3 +55,18 @@ async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster)
     assert accepted == sorted(accepted)
     assert 16 <= len(accepted) < 100
     assert {reply["error"] for reply in replies if "ok" not in reply} == {"rate_limited"}
+
+
+async def test_a_client_that_reads_gets_all_messages_that_it_fetches(cluster: EdgeCluster) -> None:
+    """They are more than may wait for one connection."""
+    gateway = await cluster.open_gateway(outgoing_bytes=1024 * 1024)
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(ChatId(7), 1, *("x" * 16_000 for _ in range(600)))
+    await cluster.run(PagedMessages(cluster).bus)
+    async with connect(f"ws://127.0.0.1:{gateway.port}/ws/pipe") as client:
+        await client.send("login|2|right")
+        await client.recv()
+        await client.send("get_unread_message|")
+        assert len([await client.recv() for _ in range(600)]) == 600
+        await client.send("get_unread_friend_request|")
+        await client.recv()
