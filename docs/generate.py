@@ -3,11 +3,9 @@
 The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `frames: SECTION`: the section's shown vectors of the page's dialect
 - `table: NAME`: a table of docs/interop.py
-- `operations: native`: the table of the operations of that dialect
 - `lacking: DIALECT`: the events and requests for which the dialect has no frames, from docs/interop.py
 - `source: PATH`: the text of that file
-- `languages: NAME`: a table of docs/languages.py
-- `reference: NAME`: commands, exit codes, metrics, alerts or rooms
+- `reference: NAME`: a table of `_REFERENCE`
 Run it from the root: `python -m docs.generate`.
 """
 
@@ -19,21 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from docs.bus_document import bus_document
-from docs.commands import commands, exit_codes
 from docs.diagrams import diagrams
 from docs.interop import TABLES, lacking
-from docs.languages import languages
-from docs.metrics import alerts, metrics
 from docs.native import operations
 from docs.native_documents import documents
-from docs.rooms import rooms
+from docs.reference import alerts, commands, exit_codes, languages, metrics, packages
 from services.edge.dialects.registry import DIALECTS
 from tests import vectors
 
 ROOT = Path(__file__).parents[1]
 PROTOCOLS = ROOT / "docs" / "protocols"
 _PLACE = re.compile(
-    r"(<!-- (?P<kind>frames|table|lacking|source|operations|languages|reference): (?P<name>.+?) -->\n)"
+    r"(<!-- (?P<kind>frames|table|lacking|source|reference): (?P<name>.+?) -->\n)"
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
@@ -57,7 +52,8 @@ PAGES: Mapping[Path, str] = {
 """Each page that has places to fill, with the dialect of its frames."""
 
 _REFERENCE = {
-    "commands": commands, "exit codes": exit_codes, "metrics": metrics, "alerts": alerts, "rooms": rooms,
+    "operations": operations, "commands": commands, "exit codes": exit_codes, "metrics": metrics, "alerts": alerts,
+    "packages": packages, "languages": languages,
 }  # fmt: skip
 _WIDTH = 110
 _ANY_TIME = "the service did not answer in time"
@@ -80,12 +76,8 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
             return "".join(block(vector) for vector in shown if vector["section"] == name and vector.get("shown"))
         case "table":
             return "\n" + TABLES[name](DIALECTS)
-        case "operations":
-            return "\n" + operations()
         case "reference":
             return "\n" + _REFERENCE[name]()
-        case "languages":
-            return "\n" + languages()
         case "lacking":
             return "\n" + lacking(next(entry for entry in DIALECTS if entry.name == name))
         case _:
