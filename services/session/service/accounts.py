@@ -86,7 +86,7 @@ class AccountProfiles:
         if state is not None:
             unfinished = await self._database.read(memberships.unfinished_joins, seed.account)
             for chat, version in unfinished.items():
-                await self._memberships.finish_join(chat, seed.account, version)
+                await self._memberships.finish_joins(chat, [seed.account], version)
         return Ack()
 
     async def _register_guest(self, seed: EnsureProfile, guest: str) -> None:

@@ -53,7 +53,7 @@ _FINISHED_AT_ONCE = 4
 
 
 class Memberships:
-    """A join has two transactions (see store.memberships). `finish_join` runs the second transaction. Joins that are
+    """A join has two transactions (see store.memberships). `finish_joins` runs the second transaction. Joins that are
     requested together share the first transaction."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Memberships:
         message service does not reply."""
         head = await self._heads.last_index(LOBBY)
         if (version := await self._database.write(memberships.join_lobby, account, head, now_ms())) is not None:
-            await self.finish_join(LOBBY, account, version)
+            await self.finish_joins(LOBBY, [account], version)
 
     async def request_membership(self, request: RequestMembership) -> MembershipRequested:
         domain.check_request_text(request.text)
@@ -85,7 +85,7 @@ class Memberships:
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notifier.publish({}, [Notification(applied, result.admins)])
             return MembershipRequested(joined=False, name="")
-        version = await self.finish_join(request.chat, request.actor, result.version)
+        version = await self.finish_joins(request.chat, [request.actor], result.version)
         return MembershipRequested(joined=True, name=result.name, version=version)
 
     async def answer_membership(self, request: AnswerMembership) -> ChatVersion:
@@ -97,7 +97,7 @@ class Memberships:
         if isinstance(result, MembershipAnswered):
             await self._notifier.publish({}, [Notification(result, [request.applicant])])
             return ChatVersion()
-        return ChatVersion(await self.finish_join(request.chat, request.applicant, result.version))
+        return ChatVersion(await self.finish_joins(request.chat, [request.applicant], result.version))
 
     async def add_member(self, request: AddMember) -> ChatVersion:
         domain.check_account(request.account)
@@ -105,7 +105,7 @@ class Memberships:
         started = await self._database.write(
             once(memberships.add_member, StartedJoin), request, head, self._limits, now_ms()
         )
-        return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
+        return ChatVersion(await self.finish_joins(request.chat, [request.account], started.version))
 
     async def add_members(self, request: AddMembers) -> MembersAdded:
         list_limits.check_batch_size(request.accounts, MAX_ADDED, "accounts")
@@ -113,7 +113,7 @@ class Memberships:
         started = await self._database.write(
             once(memberships.add_members, StartedJoins), request, head, self._limits, now_ms()
         )
-        version = await self._finish_joins(request.chat, started.joining, started.version)
+        version = await self.finish_joins(request.chat, started.joining, started.version)
         added = [account for account in dict.fromkeys(request.accounts) if account not in started.rejected]
         return MembersAdded(added, started.rejected, version)
 
@@ -177,14 +177,10 @@ class Memberships:
         chat = found.chat
         head = await self._heads.last_index(chat)
         started = await self._database.write(once(links.join, StartedJoin), request, chat, head, self._limits, now_ms())
-        version = await self.finish_join(chat, request.actor, started.version)
+        version = await self.finish_joins(chat, [request.actor], started.version)
         return JoinedByLink(chat, started.name, version)
 
-    async def finish_join(self, chat: ChatId, account: AccountId, version: int) -> int:
-        """See _finish_joins."""
-        return await self._finish_joins(chat, [account], version)
-
-    async def _finish_joins(self, chat: ChatId, accounts: Sequence[AccountId], version: int) -> int:
+    async def finish_joins(self, chat: ChatId, accounts: Sequence[AccountId], version: int) -> int:
         """Publish the version with the new members, then set where their unread messages start. Messages committed
         after the version was published reach the accounts. Messages committed before the start was read do not count as
         unread, even if they have reached the accounts. Returns the chat's version. Raises RequestError when the message

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.domain import check_count
 from services.session.store import masks
-from services.session.store.sql import CHAT, LockedGroup, chat_of
+from services.session.store.sql import CHAT, LockedGroup, chat_of, check_room, upsert
 from services.session.tables import chat as chats
 from services.session.tables import invitation
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat
-from shared.sql import insert
 
 _MOST = 1_000
 """The most invitations of one group."""
@@ -40,11 +38,9 @@ def passes(connection: sa.Connection, group: LockedGroup, account: AccountId, ke
 def invite(connection: sa.Connection, chat: ChatId, account: AccountId, until: int, now: int) -> None:
     """Stores an invitation. Raises RequestError if the group has too many."""
     connection.execute(sa.delete(invitation).where(invitation.c.chat == chat, invitation.c.until <= now))
-    others = sa.select(sa.func.count()).where(invitation.c.chat == chat, invitation.c.account != account)
-    check_count(connection.execute(others).scalar_one(), _MOST, "this group has {} invitations already", "account")
-    insertion = insert(connection, invitation).values({"chat": chat, "account": account, "until": until})
-    key = [invitation.c.chat, invitation.c.account]
-    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
+    others = sa.and_(invitation.c.chat == chat, invitation.c.account != account)
+    check_room(connection, others, _MOST, "this group has {} invitations already")
+    upsert(connection, invitation, [{"chat": chat, "account": account, "until": until}])
 
 
 def list_invitations(connection: sa.Connection, account: AccountId, now: int) -> list[Chat]:

@@ -4,25 +4,22 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import ALWAYS, check_count
+from services.session.domain import ALWAYS
+from services.session.store.sql import check_room, upsert
 from services.session.tables import ban, silence
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import Ban, BanMember, SilenceMember
 from shared.settings.limits import GroupLimits
-from shared.sql import insert
 
 
 def store_ban(connection: sa.Connection, request: BanMember, limits: GroupLimits, now: int) -> None:
     """Stores a ban. Raises RequestError at the limit."""
     connection.execute(sa.delete(ban).where(ban.c.chat == request.chat, ban.c.until <= now))
-    others = sa.select(sa.func.count()).where(ban.c.chat == request.chat, ban.c.account != request.account)
-    present, rule = connection.execute(others).scalar_one(), "a group bans at most {} accounts"
-    check_count(present, limits.bans_per_group, rule, "account")
+    others = sa.and_(ban.c.chat == request.chat, ban.c.account != request.account)
+    check_room(connection, others, limits.bans_per_group, "a group bans at most {} accounts")
     values = {"chat": request.chat, "account": request.account, "until": request.until or ALWAYS, "by": request.actor}
-    insertion = insert(connection, ban).values(values)
-    key = [ban.c.chat, ban.c.account]
-    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
+    upsert(connection, ban, [values])
 
 
 def delete_ban(connection: sa.Connection, chat: ChatId, account: AccountId) -> bool:
@@ -62,9 +59,8 @@ def store_silence(connection: sa.Connection, request: SilenceMember, limits: Gro
     connection.execute(sa.delete(silence).where(silence.c.chat == request.chat, ended))
     if request.until <= now:
         return
-    others = sa.select(sa.func.count()).where(silence.c.chat == request.chat)
-    present, rule = connection.execute(others).scalar_one(), "a group silences at most {} members"
-    check_count(present, limits.silenced_per_group, rule, "account")
+    rule = "a group silences at most {} members"
+    check_room(connection, silence.c.chat == request.chat, limits.silenced_per_group, rule)
     values = {"chat": request.chat, "account": request.account, "until": min(request.until, ALWAYS)}
     connection.execute(sa.insert(silence).values(values))
 

@@ -4,12 +4,11 @@ The message service reads blocks together with the membership of the private cha
 second transaction increments the version of the chat, which may have been created during the first one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import check_count
-from services.session.store.sql import later, pair_key, parse_pair, require_active, slices
+from services.session.store.sql import check_room, later, pair_key, parse_pair, require_active, slices
 from services.session.tables import block, chat, friend_request
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, Reason, RequestError
@@ -28,9 +27,8 @@ def set_blocked(connection: sa.Connection, request: SetBlocked, limits: GroupLim
         return
     require_active(connection, [actor, account], "account")
     if connection.execute(sa.select(block.c.created).where(key)).one_or_none() is None:
-        own = sa.select(sa.func.count()).where(block.c.account == actor)
         rule = "at most {} accounts can be blocked"
-        check_count(connection.execute(own).scalar_one(), limits.blocks_per_account, rule, "account")
+        check_room(connection, block.c.account == actor, limits.blocks_per_account, rule)
         connection.execute(sa.insert(block).values(account=actor, blocked=account, created=now))
     pending = sa.and_(friend_request.c.applicant == account, friend_request.c.account == actor)
     connection.execute(sa.delete(friend_request).where(pending))
@@ -63,16 +61,19 @@ def find_blocked_members(
     numbers = {number for _, number in members}
     private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
     pairs = {row.id: parse_pair(row.pair) or () for row in connection.execute(private)}
-    accounts = {account for pair in pairs.values() for account in pair}
-    rows = sa.select(block.c.account, block.c.blocked).where(
-        block.c.account.in_(accounts), block.c.blocked.in_(accounts)
-    )
-    blocked = {frozenset((row.account, row.blocked)) for row in connection.execute(rows)}
+    blocked = blocked_pairs(connection, {account for pair in pairs.values() for account in pair})
     return [
         (member, number)
         for member, number in members
         if any(frozenset((other, member)) in blocked for other in pairs.get(number, ()))
     ]
+
+
+def blocked_pairs(connection: sa.Connection, accounts: Collection[int]) -> set[frozenset[int]]:
+    """The pairs of these accounts of which one blocks the other."""
+    rows = sa.select(block.c.account, block.c.blocked)
+    found = connection.execute(rows.where(block.c.account.in_(accounts), block.c.blocked.in_(accounts)))
+    return {frozenset((row.account, row.blocked)) for row in found}
 
 
 def require_unblocked(connection: sa.Connection, actor: AccountId, accounts: Iterable[AccountId], field: str) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.store import profiles
 from services.session.store.memberships import lock_managed_group
-from services.session.store.sql import is_managed_by_maker, role_of
+from services.session.store.sql import check_room, is_managed_by_maker, role_of
 from services.session.tables import incoming_webhook
 from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode, Reason, RequestError
@@ -36,8 +36,8 @@ class NewIncomingWebhook(NamedTuple):
 def check_place(connection: sa.Connection, request: CreateIncomingWebhook, limits: GroupLimits) -> None:
     """Raises RequestError unless the actor may make one more webhook."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
-    count = connection.execute(sa.select(sa.func.count()).where(incoming_webhook.c.chat == request.chat)).scalar_one()
-    domain.check_count(count, limits.incoming_webhooks_per_group, "a group has at most {} webhooks", "chat")
+    here, rule = incoming_webhook.c.chat == request.chat, "a group has at most {} webhooks"
+    check_room(connection, here, limits.incoming_webhooks_per_group, rule, "chat")
 
 
 def create(

@@ -28,6 +28,7 @@ from services.session.store.sql import (
     require_readers,
     role_of,
     touch,
+    upsert,
 )
 from services.session.tables import ascii_lower as folded
 from services.session.tables import chat, member, metadata_value, profile
@@ -47,7 +48,6 @@ from shared.contract.metadata import (
 from shared.contract.model import ChatKind, JoinPolicy, Profile, Role
 from shared.contract.session import Member
 from shared.irc_names import full_mask, irc_names
-from shared.sql import insert
 
 _FLAGS = frozenset("ntsC")
 _MOST_LIMIT = 2**31 - 1
@@ -387,7 +387,5 @@ def set_metadata(connection: sa.Connection, request: SetMetadata) -> list[Metada
     if present.get(request.key) == request.value:
         return []
     values = {"account": account, "chat": request.chat, "key": request.key, "value": request.value}
-    insertion = insert(connection, metadata_value).values(values)
-    key = [metadata_value.c.account, metadata_value.c.chat, metadata_value.c.key]
-    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_={"value": request.value}))
+    upsert(connection, metadata_value, [values])
     return [MetadataValue(account, request.chat, request.key, request.value)]

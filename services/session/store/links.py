@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.domain import ALWAYS
 from services.session.store.memberships import StartedJoin, admit, is_joining, lock_group, lock_managed_group
-from services.session.store.sql import IS_MEMBER, is_managed_by_maker, role_of
+from services.session.store.sql import IS_MEMBER, check_room, is_managed_by_maker, role_of
 from services.session.tables import link, member
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -29,8 +29,7 @@ def create(connection: sa.Connection, request: CreateLink, code: str, limits: Gr
     group = lock_managed_group(connection, request.chat, request.actor)
     own = link.c.chat == group.id
     connection.execute(sa.delete(link).where(own, sa.or_(link.c.expires <= now, ~_IS_LEFT)))
-    count = connection.execute(sa.select(sa.func.count()).where(own)).scalar_one()
-    domain.check_count(count, limits.links_per_group, "a group has at most {} links", "chat")
+    check_room(connection, own, limits.links_per_group, "a group has at most {} links", "chat")
     values = {"chat": group.id, "by": request.actor, "uses": request.uses or None, "created": now}
     connection.execute(sa.insert(link).values(link=code, expires=request.expires or ALWAYS, **values))
     return InvitationLink(code, request.actor, request.uses, request.expires)

@@ -31,6 +31,7 @@ from services.session.store.sql import (
     role_of,
     touch,
     unread_webhook,
+    upsert,
     webhooks_among,
 )
 from services.session.tables import chat, friendship, member, membership_request
@@ -41,7 +42,6 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AddMember, AddMembers, AnswerMembership, RequestMembership
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.settings.limits import GroupLimits
-from shared.sql import insert
 
 
 class StartedJoin(NamedTuple):
@@ -157,9 +157,7 @@ def insert_members(
         }
         for place, account in enumerate(accounts)
     ]  # fmt: skip
-    insertion = insert(connection, member).values(rows)
-    key = [member.c.chat, member.c.account]
-    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
+    upsert(connection, member, rows)
     if next_owner != NO_ACCOUNT:
         connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=next_owner))
     increment_version(connection, group.id, now, by=len(accounts), new_members=len(accounts))

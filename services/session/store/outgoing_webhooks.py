@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.store.memberships import increment_version, lock_managed_group
-from services.session.store.sql import is_managed_by_maker, role_of
+from services.session.store.sql import check_room, is_managed_by_maker, role_of
 from services.session.tables import outgoing_webhook
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -72,9 +72,8 @@ def create(
 ) -> tuple[int, NewOutgoingWebhook]:
     """Stores a webhook. Returns the chat's new version, and the webhook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
-    count = connection.execute(sa.select(sa.func.count()).where(_ROW.chat == group.id)).scalar_one()
     rule = "a group has at most {} outgoing webhooks"
-    domain.check_count(count, limits.outgoing_webhooks_per_group, rule, "chat")
+    check_room(connection, _ROW.chat == group.id, limits.outgoing_webhooks_per_group, rule, "chat")
     made = {"hook": new.hook, "secret": new.secret, "next": new.head + 1, "known": new.head, "created": now}
     given = {"chat": group.id, "by": request.actor, "name": request.name, "endpoint": request.endpoint}
     connection.execute(sa.insert(outgoing_webhook).values(**made, **given, **_new_state(now)))

@@ -1,17 +1,18 @@
 """Expressions and statements that several transactions share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from services.session.domain import WEBHOOK, account_not_found
+from services.session.domain import WEBHOOK, account_not_found, check_count
 from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
+from shared.sql import insert
 
 V = TypeVar("V")
 
@@ -127,6 +128,20 @@ def taken_as(connection: sa.Connection, failure: RequestError) -> Iterator[None]
             yield
     except IntegrityError as error:
         raise failure from error
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Inserts rows. They replace the rows with the same primary keys."""
+    insertion = insert(connection, table).values(rows)
+    key = [*table.primary_key]
+    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
+
+
+def check_room(
+    connection: sa.Connection, others: sa.ColumnElement[bool], most: int, rule: str, field: str = "account"
+) -> None:
+    """Checks that fewer than `most` rows fulfil the condition, so that one more can be added. Raises RequestError."""
+    check_count(connection.execute(sa.select(sa.func.count()).where(others)).scalar_one(), most, rule, field)
 
 
 def parse_int(text: str) -> int:

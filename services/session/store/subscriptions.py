@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from services.session import domain
-from services.session.store.sql import lock_active, require_active
+from services.session.store.sql import check_room, lock_active, require_active
 from services.session.tables.push import push_removed, push_subscription
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
@@ -83,9 +82,8 @@ def subscribe(connection: sa.Connection, new: NewDevice, most: int, now: int) ->
     is_new = row is None or row.account != request.actor
     _check_removed(connection, request, digest, is_new=is_new)
     if is_new:
-        own = sa.select(sa.func.count()).where(_ROW.account == request.actor)
         rule = "an account has at most {} subscriptions: unsubscribe one of its other devices first"
-        domain.check_count(connection.execute(own).scalar_one(), most, rule, "endpoint")
+        check_room(connection, _ROW.account == request.actor, most, rule, "endpoint")
     values = {
         "account": request.actor, "sid": request.sid, "endpoint": request.endpoint, "origin": new.origin,
         "p256dh": request.p256dh, "auth": request.auth, "vapid_key": new.vapid_key, "kind": request.kind,

@@ -11,9 +11,10 @@ from msgspec import UNSET
 from services.session import domain
 from services.session.domain import ALWAYS, hidden_error
 from services.session.store.bans import silences
+from services.session.store.blocks import blocked_pairs
 from services.session.store.chats import FINISHED, finished_memberships
 from services.session.store.sql import CHAT, IS_MEMBER, chat_of, parse_pair
-from services.session.tables import block, chat, member, profile
+from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import ListMembers, MemberList, MemberRole
@@ -177,15 +178,8 @@ def find_receipt_chats(connection: sa.Connection, numbers: Sequence[int]) -> dic
     shown = columns.where(chat.c.id.in_(numbers), chat.c.receipts.is_(True), chat.c.kind != ChatKind.SERVICE)
     rows = connection.execute(shown).all()
     pairs = {row.id: frozenset(parse_pair(row.pair) or ()) for row in rows}
-    blocked = _blocked_pairs(connection, frozenset().union(*pairs.values()))
+    blocked = blocked_pairs(connection, frozenset().union(*pairs.values()))
     return {ChatId(row.id): row.size for row in rows if pairs[row.id] not in blocked}
-
-
-def _blocked_pairs(connection: sa.Connection, accounts: frozenset[AccountId]) -> set[frozenset[int]]:
-    rows = sa.select(block.c.account, block.c.blocked).where(
-        block.c.account.in_(accounts), block.c.blocked.in_(accounts)
-    )
-    return {frozenset((row.account, row.blocked)) for row in connection.execute(rows)}
 
 
 # Members
