@@ -61,24 +61,13 @@ def upgrade(service: str, url: str) -> None:
         _record_release(connection)
 
 
-def create_index(
-    name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: sa.TextClause | None = None
-) -> None:
+def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool = False) -> None:
     """Creates an index of an existing table, in a `concurrent` revision. It can be repeated after an interruption."""
     connection = op.get_bind()
     concurrently = connection.get_execution_options().get("isolation_level") == _AUTOCOMMIT
     if concurrently and connection.scalar(_IS_INVALID, {"name": name}):
         op.drop_index(name, table, postgresql_concurrently=True)
-    op.create_index(
-        name,
-        table,
-        columns,
-        unique=unique,
-        if_not_exists=True,
-        sqlite_where=where,
-        postgresql_where=where,
-        postgresql_concurrently=concurrently,
-    )
+    op.create_index(name, table, columns, unique=unique, if_not_exists=True, postgresql_concurrently=concurrently)
 
 
 def _record_release(connection: sa.Connection) -> None:

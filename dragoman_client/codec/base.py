@@ -140,9 +140,6 @@ class Codec(ABC):
     def react(self, chat: int, index: int, emoji: str, *, on: bool = True) -> ClientRequest:
         raise self.unsupported("react to a message")
 
-    def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
-        raise self.unsupported("pin a message")
-
     def read(self, chat: int, index: int, *, counts: bool = True) -> ClientRequest:
         """Mark the messages of a chat up to an index as read. `counts`: whether the client wants a reply with the
         number of unread messages. If not, there is no reply."""

@@ -206,9 +206,6 @@ class NativeCodec(Codec):
     def react(self, chat: int, index: int, emoji: str, *, on: bool = True) -> ClientRequest:
         return _request(ReplyKind.ANY, "react" if on else "unreact", chat=chat, index=index, emoji=emoji)
 
-    def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
-        return _request(ReplyKind.ANY, "pin" if on else "unpin", chat=chat, index=index)
-
     def read(self, chat: int, index: int, *, counts: bool = True) -> ClientRequest:
         if counts:
             return _request(ReplyKind.ANY, "read", chat=chat, index=index)

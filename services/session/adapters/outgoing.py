@@ -122,9 +122,9 @@ _WEBHOOK_GONE = 410
 class HttpWebhookPoster:
     """Implements the port WebhookPoster. Of a response, only the status is used."""
 
-    def __init__(self, settings: OutgoingWebhookSettings, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, settings: OutgoingWebhookSettings) -> None:
         rules, at_once = AddressRules(settings.permitted_networks), places(settings.concurrent)
-        self._http = OutgoingHttp(rules, settings.timeout_seconds, at_once, context)
+        self._http = OutgoingHttp(rules, settings.timeout_seconds, at_once)
 
     def close(self) -> None:
         self._http.close()

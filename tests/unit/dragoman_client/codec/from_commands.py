@@ -22,7 +22,7 @@ from services.edge.canonical.commands import (
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
 from shared.contract.members import AddMember, AnswerMembership, RequestMembership
-from shared.contract.message import ChangeMessage, GetHistory, PinMessage, React, RecallText
+from shared.contract.message import ChangeMessage, GetHistory, React, RecallText
 from shared.contract.model import Text
 from shared.contract.search import SearchMessages
 from shared.contract.session import CreateChat, GetAccount, GetChat, ListChatViews
@@ -74,8 +74,6 @@ def _change(codec: Codec, command: EditMessage | ChangeMessage) -> ClientRequest
             return codec.recall(chat, index)
         case React(emoji, on):
             return codec.react(chat, index, emoji, on=on)
-        case PinMessage(on):
-            return codec.pin(chat, index, on=on)
     return None
 
 
