@@ -1,5 +1,6 @@
 """Settings of the servers that processes connect to, and a process's own log, traces and operations port."""
 
+import re
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr, ValidationInfo, field_validator
@@ -98,7 +99,9 @@ def sqlalchemy_url(url: str, service: str) -> str:
         if url.startswith(scheme):
             url = "postgresql+psycopg://" + url.removeprefix(scheme)
     if "{service}" not in url and url.startswith("postgresql"):
-        url += _separator(url) + "options=-csearch_path%3D{service}"
+        search_path = "-csearch_path%3D{service}"
+        url, count = re.subn(r"(?<=[?&])options=[^&]*", rf"\g<0>%20{search_path}", url, count=1)
+        url += "" if count else f"{_separator(url)}options={search_path}"
     return url.replace("{service}", service)
 
 

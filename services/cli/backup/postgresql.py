@@ -1,6 +1,7 @@
 """Backs up PostgreSQL by pg_dump and pg_restore, which must be on the PATH and no older than the server."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -55,7 +56,8 @@ def _databases(urls: Mapping[str, str]) -> dict[sa.URL, dict[str, str]]:
     for name, text in urls.items():
         url = sa.make_url(text)
         whole = url.set(drivername="postgresql").difference_update_query(["options"])
-        found.setdefault(whole, {})[name] = str(url.query.get("options", "")).partition("search_path=")[2]
+        *_, schema = ["", *re.findall(r"search_path=(\S+)", str(url.query.get("options", "")))]
+        found.setdefault(whole, {})[name] = schema
     return found
 
 

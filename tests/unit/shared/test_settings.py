@@ -77,6 +77,10 @@ def test_every_service_has_a_database_of_its_own() -> None:
             "postgresql+psycopg://h/db?sslmode=require",
             "postgresql+psycopg://h/db?sslmode=require&options=-csearch_path%3Dauth",
         ),
+        (
+            "postgresql://h/db?options=-c%20work_mem%3D8MB&sslmode=require",
+            "postgresql+psycopg://h/db?options=-c%20work_mem%3D8MB%20-csearch_path%3Dauth&sslmode=require",
+        ),
     ):
         assert Settings(database=DatabaseSettings(url=SecretStr(url))).database_url("auth") == expected
 
