@@ -6,6 +6,9 @@ from pydantic import SecretStr, field_validator
 
 from shared.setting_types import Host, HttpUrl, Network, Origin, SettingsSection, WebOrigin, setting
 
+LONGEST_DRAIN_SECONDS = 60.0
+"""Compose, Kubernetes and systemd wait longer than this before they kill an edge."""
+
 
 class EdgeSettings(SettingsSection):
     name: str = setting(
@@ -68,7 +71,12 @@ class EdgeSettings(SettingsSection):
     supervisor_port: int = setting(
         0, "port of the supervisor; `dragoman up` sets it for the first page", ge=0, le=65535
     )
-    drain_seconds: float = setting(10.0, "a stopping edge closes its connections (1012) spread over this time", ge=0)
+    drain_seconds: float = setting(
+        10.0,
+        "a stopping edge closes its connections (1012) spread over this time, at most 60 seconds",
+        ge=0,
+        le=LONGEST_DRAIN_SECONDS,
+    )
     audited_accounts_per_second: float = setting(2.0, "accounts checked for lost messages per second; 0: none", ge=0)
     audit_interval_seconds: float = setting(
         3600.0, "shortest time between two checks of one account for lost messages", ge=1

@@ -13,6 +13,7 @@ import yaml
 from local.options import variable
 from local.settings_table import leaves
 from shared.settings import Settings
+from shared.settings.edge import LONGEST_DRAIN_SECONDS
 from tests.support.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,12 @@ def test_interpolation_is_supported_by_every_compose_version() -> None:
 def test_file_has_no_passwords() -> None:
     assert not re.search(r"(?i)password: *\S", COMPOSE)
     assert "PASSWORD_FILE" in COMPOSE
+
+
+def test_grace_period_covers_the_longest_drain() -> None:
+    edges = [service for service in SERVICES.values() if service.get("command", [""])[0] == "edge"]
+    assert len(edges) == 2
+    assert all(int(one["stop_grace_period"].removesuffix("s")) >= LONGEST_DRAIN_SECONDS + 20 for one in edges)
 
 
 def test_every_container_is_unprivileged_and_bounded() -> None:

@@ -16,6 +16,7 @@ from services.cli.secrets import PLACES, Addresses, issue
 from shared.contract.permissions import publishes
 from shared.outgoing_addresses import AddressRules
 from shared.settings import Settings
+from shared.settings.edge import LONGEST_DRAIN_SECONDS
 from tests.deploy.manifests import (
     INSTALLATIONS,
     allowed,
@@ -146,11 +147,10 @@ def test_every_secret_is_issued(installation: str, tmp_path: Path) -> None:
 
 
 def test_grace_period_covers_the_drain(installation: str) -> None:
-    drain = float(settings(rendered(installation))["DRAGOMAN_EDGE__DRAIN_SECONDS"])
     edge = next(one for one in of_kind(installation, "Deployment") if one["metadata"]["name"] == "edge")
     pod = edge["spec"]["template"]["spec"]
     waiting = float(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] >= waiting + drain + 20
+    assert pod["terminationGracePeriodSeconds"] >= waiting + LONGEST_DRAIN_SECONDS + 20
 
 
 SERVERS = {("edge", "valkey"), ("auth", "valkey"), ("session", "valkey"), ("message", "valkey"),

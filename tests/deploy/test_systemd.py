@@ -14,6 +14,7 @@ import pytest
 
 from dragoman.main import main
 from local.options import load
+from shared.settings.edge import LONGEST_DRAIN_SECONDS
 from tests.support.commands import subcommands
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -32,6 +33,11 @@ def test_their_commands_exist() -> None:
     assert {arguments[0] for arguments in found} == {"up", "backup"}
     for name, *arguments in found:
         subcommands(main)[name].make_context(name, arguments, parent=click.Context(main))
+
+
+def test_grace_period_covers_the_longest_drain() -> None:
+    (period,) = re.findall(r"^TimeoutStopSec=(\d+)$", (SYSTEMD / "dragoman.service").read_text(), re.MULTILINE)
+    assert int(period) >= LONGEST_DRAIN_SECONDS + 40, "then the services and the servers end, too"
 
 
 def test_the_example_of_settings_is_valid() -> None:
