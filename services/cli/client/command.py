@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import click
+import msgspec
 
 from dragoman_client.codec import CODECS
 from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported
@@ -22,6 +23,8 @@ from services.cli.console import default_option
 _HISTORY = 20
 _MANY = 10_000
 """The most words of a text."""
+_DIGITS = 18
+"""The most digits of a number: each such number has less than 64 bits."""
 
 
 class ChatCommand(NamedTuple):
@@ -271,16 +274,13 @@ def _words(line: str) -> Sequence[str]:
 def _members(words: Sequence[str]) -> dict[str, Any]:
     """The arguments of a call, which are given as a JSON object."""
     try:
-        members = json.loads(words[0]) if words else {}
-    except ValueError:
-        members = None
-    if not isinstance(members, dict):
-        raise CommandError(f"a JSON object is expected, not {words[0]}")
-    return members
+        return msgspec.json.decode(words[0], type=dict[str, Any]) if words else {}
+    except msgspec.MsgspecError as error:
+        raise CommandError(f"a JSON object is expected, not {words[0]}") from error
 
 
 def _number(word: str) -> int:
-    if not word.isascii() or not word.isdecimal():
+    if not word.isascii() or not word.isdecimal() or len(word) > _DIGITS:
         raise CommandError(f"a number is expected, not {word}")
     return int(word)
 

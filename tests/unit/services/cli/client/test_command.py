@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from dragoman_client.codec import CODECS
-from services.cli.client.command import DIALECTS
+from services.cli.client.command import DIALECTS, _members, _number
+from services.cli.client.conversation import CommandError
 from tests.unit.dragoman_client.scripted_server import HANG_UP, scripted
 
 HELLO = '{"code":0,"time":8,"data":{"cid":4,"sender":{"ocid":34,"private_id":12},"msg":"hi \\u001b[2J"}}'
@@ -25,6 +26,14 @@ def script(frame: str) -> list[str | bytes]:
 
 def test_every_dialect_of_the_client_library_can_be_chosen() -> None:
     assert tuple(CODECS) == DIALECTS
+
+
+def test_numbers_and_objects_that_no_server_accepts_are_errors_of_their_line() -> None:
+    with pytest.raises(CommandError):
+        _number("9" * 5_000)
+    for surrogate_or_large in (r'{"text": "\ud800"}', f'{{"chat": 1{"0" * 5_000}}}'):
+        with pytest.raises(CommandError):
+            _members([surrogate_or_large])
 
 
 @pytest.mark.parametrize("scheme", ["ws", "tcp"])
