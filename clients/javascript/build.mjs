@@ -14,8 +14,8 @@ const NOTE = "// Made by `node clients/javascript/build.mjs` from src. Do not ed
 const ENTRY = "dragoman";
 /** Members that modules use of each other, which get shorter names. Neither frames nor the client have members of these names. */
 const INTERNAL = [
-  "abandon", "covered", "emit", "enter", "exchange", "isDue", "isListed", "isOpen", "isOver", "isThere", "least", "opened",
-  "pings", "probe", "queue", "reach", "receive", "renew", "repeat", "sent", "stored", "take", "tick",
+  "abandon", "covered", "drop", "emit", "enter", "exchange", "forget", "isDue", "isListed", "isOpen", "isOver", "isThere", "least", "limit", "load", "opened",
+  "pings", "post", "probe", "queue", "reach", "receive", "renew", "repeat", "sent", "stored", "take", "tick",
 ];
 
 /** One file for browsers and Node. */

@@ -182,7 +182,8 @@ class Session:
             for chat in page["gone"]:
                 await order.take({"ev": "gone", "chat": chat, "why": "unknown"})
             for head in page["chats"]:
-                await order.reach(head["chat"], head["head"], head["rev"])
+                if head["chat"] not in early.gone:
+                    await order.reach(head["chat"], head["head"], head["rev"])
         self._inbox.give(counts, positions.entries())
 
     # The outbox

@@ -85,9 +85,11 @@ class Positions:
 
 class EarlyEvents:
     """The events that come before the end of a sync. If a message arrives both by push and by the sync, the copy from
-    the sync is used. The pushed copy shows the message as it was when it was new, and may arrive late."""
+    the sync is used. The pushed copy shows the message as it was when it was new, and may arrive late. `gone`: the
+    chats that the account has left meanwhile, whatever else has come of them."""
 
     def __init__(self) -> None:
+        self.gone = set[int]()
         self._others = list[Event]()
         self._pushed, self._listed = dict[object, Event](), dict[object, Event]()
         self._is_listing = False
@@ -101,12 +103,17 @@ class EarlyEvents:
             copies[kind, event["chat"], event["index"], event.get("rev")] = event
         else:
             self._others.append(event)
+            if kind == "gone":
+                self.gone.add(event["chat"])
+            elif kind == "chat" and is_integer(chat := event.get("chat")):
+                self.gone.discard(chat)
 
     def in_order(self, revs: Mapping[int, int]) -> list[Event]:
         """Return the events in order, with messages before their changes. REACH comes last, because the sync may have
         sent the messages and changes that it names. `revs`: for each chat, the last change that its messages have."""
         listed = {key: {"rev": revs.get(one["chat"], 0), **one} for key, one in self._listed.items()}
-        return sorted([*self._others, *(self._pushed | listed).values()], key=_early_key)
+        events = [*self._others, *(self._pushed | listed).values()]
+        return sorted((one for one in events if not _RANKS.get(one["ev"]) or one["chat"] not in self.gone), key=_early_key)
 
 
 def _early_key(event: Event) -> tuple[int, int, int]:

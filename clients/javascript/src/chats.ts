@@ -50,7 +50,7 @@ export class Chats {
   #places = new Map<number, Place>();
   #connection: Connection | undefined;
   #ready: Promise<unknown> = Promise.resolve();
-  #early: Map<string, Loose> | undefined; // what has come before the end of a sync
+  #early: Map<unknown, Loose> | undefined; // what has come before the end of a sync; the key of a `gone` is the chat
   #isListing = false;
   #synced = (_event: Loose) => {};
   /** Pages that are being fetched, with the changes that were given meanwhile. `least`: the `rev` of a sync meanwhile, which
@@ -105,7 +105,9 @@ export class Chats {
     if (ev === LISTING || ev === "synced") this.#isListing = ev === LISTING;
     if (ev === LISTING && event.reset) this.#early?.clear(); // of what the server has lost
     if (ev === LISTING) return;
+    if (ev === "chat") this.#early?.delete(chat);
     if (ev === "synced") this.#synced(event);
+    else if (ev === "gone" && this.#early) this.#early.set(chat, event);
     else if (this.#early && (ev === "message" || ev === "changed")) this.#put(this.#early, event, this.#isListing);
     else if (ev === "message") this.reach(chat, index - 1, 0, event);
     else if (IN_ORDER.includes(ev)) this.reach(chat, index, rev - 1, event);
@@ -117,7 +119,7 @@ export class Chats {
   /** An own message, as it was when it was sent. */
   sent(event: Loose): void {
     if (this.#early) this.#put(this.#early, event, false);
-    else this.reach(event.chat, event.index - 1, 0, event);
+    else this.receive(event);
   }
 
   /** Gives an event after all messages up to an index and all changes up to a `rev`. What is missing of them is fetched. */
@@ -155,7 +157,7 @@ export class Chats {
 
   async sync(connection: Connection): Promise<void> {
     let counts = {};
-    let [gone, heads]: [number[], Native.ChatHead[]] = [[], []];
+    let heads: Native.ChatHead[] = [];
     const known = new Set([...this.#places.keys()].sort((one, other) => one - other));
     for (let at = 0; !at || at < known.size; at += MOST_CHATS) {
       let named: object = this.#named([...known], at);
@@ -164,11 +166,12 @@ export class Chats {
         page = await this.#ask(connection, "sync", { ...named, window: WINDOW, timeline: this.#around.timeline, before });
         if (page.error) throw page.error;
         counts = await synced;
-        if (page.reset) [named, gone, heads] = [{}, [], []], known.clear(), this.#reset(page.epoch);
+        if (page.reset) [named, heads] = [{}, []], known.clear(), this.#reset(page.epoch);
         else if (page.epoch !== this.epoch) this.#save(EPOCH, { epoch: page.epoch });
         this.epoch = page.epoch;
-        gone.push(...page.gone ?? []), heads.push(...page.chats ?? []);
+        for (const chat of page.gone ?? []) this.#early?.set(chat, { ev: "gone", chat, why: "unknown" });
         for (const head of page.chats ?? []) {
+          heads.push(head);
           for (const page of this.#pages) if (page.chat === head.chat) page.least = head.rev;
           const given = this.#around.emit("head", head);
           const place = this.#skip(this.#placed(head), head.gap?.to ?? 0);
@@ -178,16 +181,18 @@ export class Chats {
       }
     }
     const revs = new Map(heads.map(({ chat, rev }) => [chat, rev]));
-    const early = [...this.#early?.values() ?? []].map(({ isListed, ...event }) => isListed ? { ...event, rev: event.rev ?? revs.get(event.chat) } : event);
+    const early = this.#early ?? new Map();
+    const isThere = ({ chat }: Loose) => !early.has(chat);
+    const events = [...early.values()].filter(isThere).map(({ isListed, ...event }) => ({ rev: isListed ? revs.get(event.chat) : undefined, ...event }));
     const order = ({ ev, rev }: Loose) => ev === "changed" ? rev : 0; // messages first
     this.#early = undefined;
     for (const { chat, rev, changes_after = rev } of heads) { // from here on, what is asked comes after these changes
       const place = this.#places.get(chat) as Place;
       connection.queue(`chat ${chat}`, async () => { place.covered = changes_after; }, this.#ready);
     }
-    early.sort((one, other) => order(one) - order(other) || one.index - other.index).forEach((event) => this.receive(event));
-    const reached = gone.map((chat) => this.reach(chat, 0, 0, { ev: "gone", chat, why: "unknown" }));
-    reached.push(...heads.map(({ chat, head, rev }) => this.reach(chat, head, rev)));
+    events.sort((one, other) => order(one) - order(other) || one.index - other.index).forEach((event) => this.receive(event));
+    const reached = heads.filter(isThere).map(({ chat, head, rev }) => this.reach(chat, head, rev));
+    for (const event of early.values()) if (event.ev === "gone") reached.push(this.reach(event.chat, 0, 0, event));
     Promise.all(reached).then(() => this.#around.emit("synced", counts));
   }
 
@@ -207,8 +212,8 @@ export class Chats {
   }
 
   /** Of two copies of a message, that of the sync: the other one was pushed when the message was new, and may come late. */
-  #put(early: Map<string, Loose>, event: Loose, isListed: boolean): void {
-    const key = `${event.ev} ${event.chat} ${event.index} ${event.rev}`;
+  #put(early: Map<unknown, Loose>, event: Loose, isListed: boolean): void {
+    const key = `${[event.ev, event.chat, event.index, event.rev]}`;
     if (isListed || !early.get(key)?.isListed) early.set(key, { ...event, isListed });
   }
 

@@ -4,8 +4,8 @@ import type * as Native from "../native.d.ts";
 import { DragomanError, base64, disconnected, failure, newNonce, pause, utf8, within } from "./connection.ts";
 
 const PIECE_BYTES = 1 << 20;
-const TRIES = 6;
-const FIRST_DELAY_MS = 500;
+const REPETITIONS = 5;
+const FIRST_DELAY_MS = 1000;
 const ANSWER_MS = 60_000;
 /** The upload goes on after these: from what the server has, or anew. */
 const LOST = [404, 410];
@@ -40,7 +40,7 @@ export async function upload({ base, fetch, random, token }: Uploading, file: Bl
     const id = (response.headers.get("Location") ?? "").split("/").pop();
     return id ? new URL(`uploads/${id}`, base) : undefined;
   };
-  for (let failures = 0; ;) {
+  for (let [failures, before] = [0, 0]; ; failures += 1) {
     try {
       if (!address) {
         const wanted = { "Upload-Length": `${file.size}`, "Upload-Metadata": `filename ${base64(utf8(name))}` };
@@ -48,19 +48,19 @@ export async function upload({ base, fetch, random, token }: Uploading, file: Bl
         if (!address) throw failure("internal", "there is no upload");
       }
       offset ??= Number((await ask("HEAD", address)).headers.get("Upload-Offset"));
+      if (offset > before) failures = 0; // what has come of a piece that took too long is stored as well
+      if (failures > REPETITIONS) throw disconnected("there is no progress", true);
+      before = offset;
       onProgress?.(offset, file.size);
       const piece = { "Upload-Offset": `${offset}`, "Content-Type": "application/offset+octet-stream", Accept: "application/json" };
       const response = await ask("PATCH", address, piece, file.slice(offset, offset + PIECE_BYTES));
       if (response.status === 200) return await response.json() as Media;
-      const reached = Number(response.headers.get("Upload-Offset") ?? NaN);
-      if (reached > offset) failures = 0;
-      else if (++failures >= TRIES) throw disconnected("the upload does not go on", true);
-      offset = Number.isInteger(reached) ? reached : undefined;
+      offset = Number(response.headers.get("Upload-Offset")) || undefined;
     } catch (error) {
       signal?.throwIfAborted();
       const { status = 0, retry_ms } = error as Rejected;
       const isPassing = status >= 500 || [0, ...LOST, ...PASSING].includes(status);
-      if (!isPassing || (error instanceof DragomanError && !status && error.code !== "unavailable") || ++failures >= TRIES) throw asError(error);
+      if (!isPassing || (error instanceof DragomanError && !status && error.code !== "unavailable") || failures >= REPETITIONS) throw asError(error);
       if (LOST.includes(status)) address = undefined;
       offset = undefined;
       await within(pause((retry_ms ?? FIRST_DELAY_MS * 2 ** failures) * (1 + random())), { signal });

@@ -603,6 +603,13 @@ test("a chat that the account has left is gone", async () => {
   await back();
   await entered(page([], { gone: [5] }));
   assert.deepEqual(await came(), ["message 5/1", "gone 5 unknown", "synced"]);
+  await online();
+  await back();
+  const last = sockets.at(-1);
+  await last.open();
+  await last.reply("token", { account: 12 }, message(3), { ev: "gone", chat: 5, why: "kicked" });
+  await last.reply("sync", page([head(4)]), message(4), SYNCED);
+  assert.deepEqual([await came(), client.have], [["head 5", "gone 5 kicked", "synced"], {}]);
 });
 
 test("a sync is repeated as long as the server asks for it", async () => {

@@ -26,7 +26,9 @@ async function served(url, { method, headers, body, signal }) {
   }
   if (method === "PATCH") {
     if (headers["Upload-Offset"] !== `${stored.length}`) return new Response('{"error":"conflict","text":"another offset"}', { status: 409 });
-    stored = Buffer.concat([stored, Buffer.from(await body.arrayBuffer())]);
+    const come = fault === "slow" ? body.slice(0, 300_000) : body;
+    stored = Buffer.concat([stored, Buffer.from(await come.arrayBuffer())]);
+    if (fault === "slow" && stored.length < FILE.size) return new Promise((_, reject) => { signal.onabort = () => reject(signal.reason); });
     if (fault === "unanswered") throw new TypeError("fetch failed");
     if (stored.length === FILE.size) return Response.json(MEDIA);
   }
@@ -85,6 +87,12 @@ test("it ends after some failures in a row, and a later call goes on", async () 
   stored = Buffer.from(await FILE.slice(0, MIB).arrayBuffer());
   faults.clear();
   assert.deepEqual(await finished(client.upload(FILE, { nonce: "n" })), MEDIA);
+});
+
+test("a piece that the network is too slow for goes on where it was ended", async () => {
+  for (let at = 3; at < 40; at += 1) faults.set(at, "slow");
+  assert.deepEqual(await finished(client.upload(FILE)), MEDIA);
+  assert.deepEqual(stored, Buffer.from(await FILE.arrayBuffer()));
 });
 
 test("a server that takes nothing is not asked for ever", async () => {

@@ -181,6 +181,14 @@ async def test_of_two_copies_of_a_message_the_one_of_the_sync_is_given_whenever_
         ]  # fmt: skip
 
 
+async def test_a_chat_that_the_account_leaves_during_a_sync_is_gone() -> None:
+    async with returned() as now:
+        await now.sync.push(message(3), {"ev": "gone", "chat": 5, "why": "kicked"})
+        assert await now.given(answer(page(head(4))), message(4), SYNCED) == [("gone", None, None)]
+        await now.sync.end(1001, "")
+        assert position_of(await now.server.sent("sync")) == []
+
+
 @pytest.mark.parametrize(("op", "missed"), [("history", message(4)), ("changes", change(2, 1))])
 async def test_what_cannot_be_fetched_now_is_left_to_the_next_sync(op: str, missed: Frame) -> None:
     async with returned() as now:
