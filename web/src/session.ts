@@ -8,11 +8,8 @@ import { type Failure, type Native, failureOf, request } from "./native.ts";
 import { operationAddress, socketAddress } from "./site.ts";
 import { type Login, deleteAccount, emptyAccount, storeLogin, storedLogin } from "./storage/database.ts";
 
-/** To the other tabs. */
-interface Ended {
-  account: number;
-  why: Failure | undefined;
-}
+/** To the other tabs: a login has ended, or another one is stored. */
+type Letter = { account: number; why: Failure | undefined } | "entered";
 type Granted = Pick<Native.LoginReply, "account" | "sid" | "token" | "expires" | "refresh" | "time" | "nickname">;
 
 export class Session {
@@ -29,10 +26,19 @@ export class Session {
   #tabs = new BroadcastChannel("dragoman-login");
 
   async restore(): Promise<void> {
-    this.#tabs.onmessage = ({ data: { account, why } }: MessageEvent<Ended>) => {
-      if (account === this.login.value?.account) this.#forget(why);
+    this.#tabs.onmessage = ({ data }: MessageEvent<Letter>) => {
+      if (data === "entered") void this.#follow();
+      else if (data.account === this.login.value?.account) this.#forget(data.why);
     };
-    this.login.value = await storedLogin().catch(() => undefined);
+    await this.#follow();
+  }
+
+  /** A browser has one login, which all tabs use. */
+  async #follow(): Promise<void> {
+    const stored = await storedLogin().catch(() => undefined);
+    if (!stored || stored.account === this.login.value?.account) return;
+    this.#forget();
+    this.login.value = stored;
   }
 
   /** By password. Rejects with a Failure. */
@@ -61,7 +67,7 @@ export class Session {
 
   /** A valid access token. Rejects with a Failure, `unauthenticated` if the login is over. */
   async token(): Promise<string> {
-    if (!this.#isValid) await locked(() => this.#refresh());
+    if (!this.#isValid) await locked(async () => this.#isValid || this.#refresh());
     return this.#token;
   }
 
@@ -117,7 +123,7 @@ export class Session {
   async #over(why?: Failure): Promise<void> {
     const account = this.login.value?.account;
     await storeLogin(undefined).catch(() => undefined);
-    if (account) this.#tabs.postMessage({ account, why } satisfies Ended);
+    if (account) this.#tabs.postMessage({ account, why } satisfies Letter);
     this.#forget(why);
     if (account && why) await emptyAccount(account).catch(() => undefined);
   }
@@ -167,7 +173,9 @@ export class Session {
     this.expires = expires - this.clockOffset;
     this.#token = token;
     this.ended.value = undefined;
-    if (this.login.value?.account !== account) this.login.value = login;
+    if (this.login.value?.account === account) return;
+    this.login.value = login;
+    if (!this.#unkept) this.#tabs.postMessage("entered" satisfies Letter);
   }
 }
 

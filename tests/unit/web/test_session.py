@@ -48,6 +48,35 @@ _LEFT = """async () => {
   return (await Promise.all(counted)).flat();
 }"""
 
+_TABS = """async () => {
+  const accounts = { ann: 1, bob: 2 };
+  let refreshed = 0;
+  window.fetch = async (_, { body }) => {
+    const { identifier, refresh } = JSON.parse(body);
+    refreshed += Number(!identifier);
+    const account = accounts[identifier ?? refresh];
+    return new Response(JSON.stringify({ account, token: "t", refresh: identifier ?? refresh, expires: Date.now() + 1e6 }));
+  };
+  const tabs = [new Login.Session(), new Login.Session()];
+  for (const tab of tabs) await tab.restore();
+  const [one, other] = tabs;
+  const shown = (tab, account) => new Promise((resolve) => {
+    tab.login.subscribe((login) => login?.account === account && resolve());
+  });
+  const enter = (tab, identifier) => tab.enter({ identifier, secret: { scheme: "plain", value: "" } });
+  await enter(one, "ann");
+  await shown(other, accounts.ann);
+  await Promise.all([other.token(), other.token()]);
+  await enter(other, "bob");
+  await shown(one, accounts.bob);
+  return refreshed;
+}"""
+
+
+def test_all_tabs_have_the_login_that_is_stored_and_refresh_it_once() -> None:
+    with page_with("session.ts", "Login") as page:
+        assert page.evaluate(_TABS) == 1
+
 
 def test_a_login_that_is_over_ends_although_its_last_token_could_not_be_stored() -> None:
     with page_with("session.ts", "Login") as page:
