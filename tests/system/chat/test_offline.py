@@ -375,6 +375,17 @@ def test_logging_out_in_one_tab_ends_the_login_in_all(ann: ChatPage, team: int, 
     ann.complaints.clear()
 
 
+def test_signing_in_in_one_tab_signs_in_in_all_without_a_dialog_of_the_former_login(ann: ChatPage) -> None:
+    number, other = str(ann.account()), ann.another_tab()
+    ann.page.keyboard.press("Control+k")
+    ann.page.get_by_role("dialog").wait_for()
+    other.log_out()
+    ann.page.get_by_role("button", name="Create account").wait_for()
+    other.sign_in(number)
+    ann.until_connected()
+    expect(ann.page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_logging_out_offline_warns_that_the_login_goes_on_at_the_server(ann: ChatPage) -> None:
     """The tab that has the connection can only know it from the other one."""
     ann.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")

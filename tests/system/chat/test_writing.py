@@ -135,6 +135,20 @@ def test_02_a_draft_that_was_sent_without_a_network_does_not_come_back(ann: Chat
     ann.complaints.clear()
 
 
+def test_02_a_draft_whose_message_was_rejected_goes_with_the_message(
+    ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
+) -> None:
+    bob.call("silence", chat=team, account=ann.account(), until=4_000_000_000_000)
+    with chat_user(chromium_browser, system.edges[1]) as phone:
+        phone.open().sign_in(str(ann.account()))
+        ann.go("Team").field.press_sequentially("may I?")
+        expect(phone.chat("Team")).to_contain_text("Draft: may I?")
+        ann.until(lambda: ann.page.evaluate(_SYNCED, [ann.account(), team]) == "may I?")
+        ann.field.press("Enter")
+        ann.page.locator(".message-rejected").get_by_role("button", name="Remove").click()
+        expect(phone.chat("Team")).not_to_contain_text("Draft")
+
+
 def test_11_arrow_up_edits_the_last_message_and_no_text_is_lost(ann: ChatPage, bob: Bob, team: int) -> None:
     ann.go("Team").send("a mistke")
     ann.until_sent("a mistke")

@@ -7,6 +7,8 @@ import { load } from "./typescript.mjs";
 const { parse } = await load("text/parse.ts");
 const { mentionName, mentioning } = await load("text/mentions.ts");
 const { textOf } = await load("text/tokens.ts");
+Object.assign(globalThis, { document: { documentElement: { dataset: {} } }, location: { pathname: "/chat" }, addEventListener() {} });
+const { summaryOf } = await load("src/model/actions.ts");
 const VECTORS = JSON.parse(readFileSync(new URL("../../vectors/web_text.json", import.meta.url), "utf8"));
 const LONGEST = 16_384;
 const MOST_MS = 10;
@@ -15,6 +17,11 @@ const PIECES = ["*", "**", "_", "~~", "`", "``", "```", "\n", "> ", ">", "- ", "
 
 test("vectors", () => {
   for (const { text, tokens } of VECTORS) assert.equal(shown(parse(text)), tokens, text);
+});
+
+test("a summary ends with a whole character", () => {
+  const summary = (text) => summaryOf([{ t: "text", text }], 4);
+  assert.deepEqual([summary("abc🐱"), summary("ab🐱d"), summary("**a**🐱🐱🐱")], ["abc", "ab🐱", "a🐱"]);
 });
 
 test("a long nickname is cut, so that the server takes the mention", () => {

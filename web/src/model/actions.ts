@@ -7,6 +7,9 @@ import type { Drafts } from "./drafts.ts";
 import type { Model } from "./model.ts";
 import type { Message, Outgoing, OutgoingSegment } from "./shapes.ts";
 
+/** Of a character of two code units, the first one at the end. */
+const HALF = /[\ud800-\udbff]$/;
+
 /** Into the outbox, where it stays until the server has it. */
 export function send(
   model: Model,
@@ -32,14 +35,16 @@ export function send(
 
 /** A rejected one again, as a new message. */
 export function sendAgain(model: Model, { rejected: _, sent: __, ...entry }: Sending): void {
-  drop(model, entry.nonce);
+  model.take({ ev: "dropped", nonce: entry.nonce });
   const again = { ...entry, nonce: newNonce() };
   model.take({ ev: "outgoing", entry: again });
   model.wire.post(again);
 }
 
-export function drop(model: Model, nonce: string): void {
+/** Its draft goes with it. */
+export function drop(model: Model, { nonce, chat, draft }: Sending): void {
   model.take({ ev: "dropped", nonce });
+  if (draft) void model.wire.call("set_draft", { chat, text: "", base: draft }).catch(() => undefined);
 }
 
 // An edit, a recall or a reaction comes back as an event, in turn with the changes of others.
@@ -113,7 +118,7 @@ export async function place(model: Model, chat: Chat, wanted: { pinned?: boolean
 
 /** The beginning of a message's text, as a list or a quote shows it. */
 export function summaryOf(segments: Message["segments"], most: number): string {
-  return plain(textOfSegments(segments).slice(0, 2 * most)).slice(0, most);
+  return plain(textOfSegments(segments).slice(0, 2 * most)).slice(0, most).replace(HALF, "");
 }
 
 /** The text of a message, as it was written. */

@@ -199,7 +199,7 @@ export class Conversation extends Part {
     const known = model.peek();
     if (!known) return;
     this.#composer?.putBack(entry);
-    drop(known, entry.nonce);
+    drop(known, entry);
   }
 
   #drop(event: DragEvent): void {

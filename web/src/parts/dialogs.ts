@@ -50,6 +50,11 @@ export class Dialogs extends Part {
     this.#clear();
   }
 
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#close(); // the next login sees none of it
+  }
+
   protected override render(): TemplateResult | typeof nothing {
     const dialog = shown.value;
     const known = model.value;

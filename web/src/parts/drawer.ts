@@ -89,7 +89,7 @@ function outgoing(known: Model, entry: Sending): TemplateResult {
       chat
         ? nothing
         : html`<button type="button" class="quiet" @click=${() => void copy(text)}>${t("copy")}</button>
-    <button type="button" class="quiet" @click=${() => drop(known, entry.nonce)}>${t("forget_text")}</button>`
+    <button type="button" class="quiet" @click=${() => drop(known, entry)}>${t("forget_text")}</button>`
     }</li>`;
 }
 

@@ -17,20 +17,20 @@ export class Members extends Part {
     chat: { attribute: false },
     list: { state: true },
     query: { state: true },
-    more: { state: true },
+    next: { state: true },
   };
   declare model: Model;
   declare chat: Chat;
   declare list: Native.MemberInfo[];
   declare query: string;
-  declare more: boolean;
+  /** After this account, there are more. */
+  declare next: number | undefined;
   #asked: object | undefined;
 
   constructor() {
     super();
     this.list = [];
     this.query = "";
-    this.more = false;
   }
 
   override connectedCallback(): void {
@@ -49,7 +49,7 @@ export class Members extends Part {
         ({ account }) => account,
         (member) => this.#member(member, head.owner),
       )}</ul>
-      ${this.more ? html`<button type="button" class="quiet" @click=${() => void this.#load(this.list.at(-1)?.account)}>${t("load")}</button>` : nothing}
+      ${this.next ? html`<button type="button" class="quiet" @click=${() => void this.#load(this.next)}>${t("load")}</button>` : nothing}
       ${manages(head, this.model.me) ? html`<form @submit=${this.#invite}><label>${t("find_people")}<input name="query" autocomplete="off" autocapitalize="none"></label><button class="quiet">${t("invite")}</button></form>` : nothing}
       ${head.kind === "group" ? html`<button type="button" class="quiet dangerous" @click=${() => void attempt(() => this.#leave())}>${t("leave")}</button>` : nothing}
     </aside>`;
@@ -76,10 +76,10 @@ export class Members extends Part {
     };
     const asked = (this.#asked = wanted);
     await attempt(async () => {
-      const { members, more } = await this.model.wire.call("members", wanted);
+      const { members, more, after: last = members.at(-1)?.account } = await this.model.wire.call("members", wanted);
       if (asked !== this.#asked) return; // a later query may be answered first
       this.list = after === undefined ? members : [...this.list, ...members];
-      this.more = more;
+      this.next = more ? last : undefined;
     });
   }
 

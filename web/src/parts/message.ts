@@ -108,7 +108,7 @@ export function sendingRow(model: Model, entry: Sending, actions: RowActions): T
           ? html`<p class="failure" role="alert">${state}
         <button type="button" class="quiet" @click=${() => sendAgain(model, entry)}>${t("send_again")}</button>
         <button type="button" class="quiet" @click=${() => actions.editRefused(entry)}>${t("edit")}</button>
-        <button type="button" class="quiet" @click=${() => drop(model, entry.nonce)}>${t("forget_text")}</button></p>`
+        <button type="button" class="quiet" @click=${() => drop(model, entry)}>${t("forget_text")}</button></p>`
           : nothing
       }
     </div>
