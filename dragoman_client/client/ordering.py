@@ -113,7 +113,8 @@ class EarlyEvents:
         sent the messages and changes that it names. `revs`: for each chat, the last change that its messages have."""
         listed = {key: {"rev": revs.get(one["chat"], 0), **one} for key, one in self._listed.items()}
         events = [*self._others, *(self._pushed | listed).values()]
-        return sorted((one for one in events if not _RANKS.get(one["ev"]) or one["chat"] not in self.gone), key=_early_key)
+        there = [one for one in events if one["ev"] not in _RANKS or one["chat"] not in self.gone]
+        return sorted(there, key=_early_key)
 
 
 def _early_key(event: Event) -> tuple[int, int, int]:

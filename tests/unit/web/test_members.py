@@ -8,7 +8,7 @@ pytestmark = needs_browser
 
 _BEGIN = """() => {
   const asked = (window.asked = []);
-  const pages = { 0: { members: [], more: true, after: 5000 }, 5000: { members: [{ account: 7000, role: "member" }], more: false } };
+  const pages = { 0: { members: [], more: true, after: 5000 }, 5000: { members: [{ account: 7000 }], more: false } };
   const call = async (_, { after = 0 }) => pages[(asked.push(after), after)];
   const head = { chat: 5, kind: "group", owner: 1 };
   const model = { me: 1, wire: { call }, people: { get: () => ({ nickname: "Zoe", avatar: "" }) } };

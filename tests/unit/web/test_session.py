@@ -54,8 +54,9 @@ _TABS = """async () => {
   window.fetch = async (_, { body }) => {
     const { identifier, refresh } = JSON.parse(body);
     refreshed += Number(!identifier);
-    const account = accounts[identifier ?? refresh];
-    return new Response(JSON.stringify({ account, token: "t", refresh: identifier ?? refresh, expires: Date.now() + 1e6 }));
+    const name = identifier ?? refresh;
+    const granted = { account: accounts[name], token: "t", refresh: name, expires: Date.now() + 1e6 };
+    return new Response(JSON.stringify(granted));
   };
   const tabs = [new Login.Session(), new Login.Session()];
   for (const tab of tabs) await tab.restore();
