@@ -135,7 +135,7 @@ def test_02_a_draft_that_was_sent_without_a_network_does_not_come_back(ann: Chat
     ann.complaints.clear()
 
 
-def test_02_a_draft_whose_message_was_rejected_goes_with_the_message(
+def test_02_a_draft_goes_with_its_rejected_message(
     ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
 ) -> None:
     bob.call("silence", chat=team, account=ann.account(), until=4_000_000_000_000)
