@@ -166,7 +166,7 @@ MUTANTS = {
         "", "test_a_working_day_by",
     ),
     "stay-signed-in": BrokenPage(
-        "src/session.ts", "if (account) this.#tabs.postMessage({ account, why } satisfies Ended);", "",
+        "src/session.ts", "if (account) this.#tabs.postMessage({ account, why } satisfies Letter);", "",
         "test_logging_out_offline",
     ),
     "move-rows": BrokenPage(
