@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sys import intern
 from typing import Any, Final, NamedTuple
 
-from services.edge.canonical.events import Event
+from services.edge.canonical.events import Event, MessageChanged
 from services.edge.canonical.frames import Binary, Frame, Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted, Reply, TokenRenewed
 from services.edge.dialects.base import (
@@ -58,6 +58,7 @@ from shared.contract.auth import Authenticated
 from shared.contract.ephemeral import TagsRelayed, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.message import ChangeKind
 from shared.contract.model import ProfileSummary
 
 _FIRST_COMMANDS: Final = frozenset({"CAP", "NICK", "PASS", "USER", "AUTHENTICATE"})
@@ -306,6 +307,8 @@ class Irc(Dialect):
         return task.answer.add(written, self._session)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
+        if isinstance(event, MessageChanged) and event.shown.change.kind is ChangeKind.RECALL:
+            self._gate.recalled(event.shown.change.chat, event.shown.change.index)
         pushes = encode_event(self._session, event)
         if not isinstance(event, Typing | TagsRelayed):  # these events are frequent, and change no channel
             self._gate.replan()

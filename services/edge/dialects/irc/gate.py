@@ -88,6 +88,13 @@ class MessageGate(PushGate):
     def holds(self, chat: ChatId, index: int) -> bool:
         return any(held.message.index == index for held in self._queues.get(chat, ()))
 
+    def recalled(self, chat: ChatId, index: int) -> None:
+        """Drop the message if it is held, because no client gets a text after its recall. It stays undelivered."""
+        held = [one for one in self._queues.get(chat, ()) if one.message.index == index]
+        self.held_bytes -= sum(_size(one.frames) for one in held)
+        if left := [one for one in self._queues.pop(chat, ()) if one not in held]:
+            self._queues[chat] = left
+
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         queue = self._queues.get(chat)
         return self._take(chat) if queue and self._is_ready(chat, queue[0].frames) else ()

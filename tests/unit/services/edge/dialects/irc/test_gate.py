@@ -3,14 +3,17 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from services.edge.canonical.events import ChatJoined, Event
 from services.edge.canonical.frames import Outgoing
 from shared.contract.edge import ChatRenamed
 from shared.contract.ephemeral import ChatPlaced, TagsRelayed, Typing
 from shared.contract.ids import NodeId
+from shared.contract.message import ChangeKind
 from shared.contract.model import ProfileSummary
 from tests.unit.services.edge.dialects.driving import LONG_AFTER, UNIX_SECONDS, log_in
+from tests.unit.services.edge.dialects.irc.test_reactions import changed
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, OTHER, OWN, IrcConnection, joined, shown
 
 NOW = UNIX_SECONDS * 1000
@@ -75,3 +78,15 @@ def test_no_message_is_admitted_while_its_channel_is_not_shown() -> None:
     for _ in range(2):
         assert connection.hold(shown(7, time=NOW)) == ()
         assert admitted(connection) is None
+
+
+def test_no_text_is_held_after_its_recall() -> None:
+    connection, recall = IrcConnection(capabilities="server-time"), changed(OTHER, kind=ChangeKind.RECALL)
+    gate, index = connection.dialect.gate, recall.shown.change.index
+    assert gate is not None
+    for held in (index, index + 1):
+        connection.hold(shown(held, time=NOW))
+    connection.push(recall)
+    assert [gate.holds(CHAT, held) for held in (index, index + 1)] == [False, True]
+    connection.push(replace(recall, shown=replace(recall.shown, change=replace(recall.shown.change, index=index + 1))))
+    assert gate.held_bytes == 0
