@@ -1,8 +1,8 @@
 """The soak of the client libraries: `python -m tests.sdk.soak`.
 
 Two users have a device in JavaScript and one in Python each, and a third user has an older protocol. They write to each
-other while processes are killed, frozen and cut off. At the end, each device has the messages of a fresh history, every
-text is there once, and no message waits in an outbox.
+other while processes end, are killed, frozen and cut off. At the end, each device has the messages of a fresh history,
+every text is there once, and no message waits in an outbox.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import NamedTuple
 
 from dragoman_client.client import Dragoman, text_of
@@ -36,7 +36,7 @@ _FROZEN_SECONDS = 4.0
 _EDITED_SHARE = 0.2
 _PATIENCE_SECONDS = 90.0
 
-Fault = Callable[[], Awaitable[None]]
+Fault = Callable[[], Awaitable[object]]
 
 
 class SoakSystem(NamedTuple):
@@ -135,6 +135,7 @@ def _faults(soak: SoakSystem) -> Iterator[tuple[str, Fault]]:
         yield f"{device.name} hears nothing", partial(_silence, device)
     for service in SERVICES:
         yield f"{service} is killed", partial(asyncio.to_thread, soak.cluster.kill, service)
+        yield f"{service} ends in order", partial(asyncio.to_thread, soak.cluster.signal, service, SIGTERM)
         yield f"{service} is frozen", partial(_freeze, soak.cluster, service)
 
 

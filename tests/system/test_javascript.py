@@ -1,12 +1,11 @@
-"""Tests dragoman.js in node: in one chat with a client of an older protocol, while processes end in order.
+"""Tests dragoman.js in node, in one chat with a client of an older protocol, and the examples on its pages.
 
-Also tests the examples on its pages. test_javascript_soak.py kills the processes.
+tests/sdk/test_soak.py ends and kills the processes.
 """
 
 import json
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
 from tests.support.native_http import register
 from tests.support.waiting import WAIT_SECONDS
-from tests.system.restarts import AT_EACH, RESTARTED
 from tests.system.typed_client import TypedClient
 from tests.system.users import DialectUser
 
@@ -74,23 +72,6 @@ def open_chat(ann: JavaScriptUser, pat: DialectUser) -> int:
 
 def post(pat: DialectUser, ann: JavaScriptUser, text: str) -> None:
     pat.request(f"send_message|0|{pat.number}|{ann.number}|0|{text}|{pat.token}", "send_message_succ|")
-
-
-def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(
-    system: Cluster, ann: JavaScriptUser, pat: DialectUser
-) -> None:
-    """Messages are on their way while a process ends."""
-    chat, texts = open_chat(ann, pat), list[str]()
-    for name in RESTARTED:
-        for number in range(AT_EACH):
-            texts.append(f"{name} {number}")
-            ann.type(f"send {chat} {texts[-1]}")
-            if number == AT_EACH // 2:
-                system.signal(name, signal.SIGTERM)
-        seen = ann.report(len(texts))
-    assert [text for _, _, text in seen["given"]] == texts
-    assert seen["acknowledged"] == [index for index, *_ in seen["given"]] == [*range(1, len(texts) + 1)]
-    assert seen["gaps"] == seen["failed"] == []
 
 
 def test_a_long_absence_has_a_named_gap(ann: JavaScriptUser, pat: DialectUser) -> None:

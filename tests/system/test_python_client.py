@@ -1,12 +1,10 @@
-"""The Python client on a real system while processes end in order. tests/sdk/test_soak.py kills them.
-
-Also tests its login, its uploads, the types of its events and replies, and the bot on its page.
+"""The Python client on a real system: its login, its uploads, the types of its events and replies, and the bot on its
+page. tests/sdk/test_soak.py ends and kills the processes.
 """
 
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from contextlib import AsyncExitStack
@@ -20,9 +18,8 @@ from tests.sdk.typed_replies import EVENTS, event_faults, reply_faults
 from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.proxy import TcpProxy
-from tests.support.waiting import WAIT_SECONDS, until
+from tests.support.waiting import until
 from tests.system.conftest import Enter
-from tests.system.restarts import AT_EACH, RESTARTED
 from tests.system.shown_blocks import blocks
 from tests.system.users import NativeUser
 
@@ -47,35 +44,12 @@ class EventReader:
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["ev"] == kind]
 
-    def messages(self) -> list[tuple[int, str]]:
-        return [(one["index"], one["segments"][0]["text"]) for one in self.of("message")]
-
     async def synced(self) -> None:
         await until(lambda: bool(self.of("synced")))
 
     async def _take(self, client: Dragoman) -> None:
         async for event in client:
             self.events.append(dict(event))
-
-
-async def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(system: Cluster, token: str) -> None:
-    """Messages are on their way while a process ends."""
-    texts, sent = list[str](), list[asyncio.Future[Any]]()
-    async with Dragoman(system.edges[0], token=token) as client:
-        reader = EventReader(client)
-        chat = (await client.call("create", name="Fruit"))["chat"]
-        for name in RESTARTED:
-            for number in range(AT_EACH):
-                texts.append(f"{name} {number}")
-                sent.append(client.send(chat=chat, text=texts[-1]))
-                if number == AT_EACH // 2:
-                    await asyncio.to_thread(system.signal, name, signal.SIGTERM)
-            replies = await asyncio.wait_for(asyncio.gather(*sent), WAIT_SECONDS)
-        await until(lambda: len(reader.of("message")) >= len(texts))
-    assert [text for _, text in reader.messages()] == texts
-    assert [reply["index"] for reply in replies] == [*range(1, len(texts) + 1)]
-    assert [index for index, _ in reader.messages()] == [*range(1, len(texts) + 1)]
-    assert reader.of("gap") == []
 
 
 async def test_a_store_is_of_one_account(system: Cluster, token: str, ann: NativeUser, tmp_path: Path) -> None:
