@@ -29,23 +29,12 @@ def scrape(process: RunningProcess) -> str:
 
 
 class Prometheus(Server):
-    """A Prometheus that scrapes every second.
+    """A Prometheus that scrapes every second, and fires an alert without the rule's `for` period."""
 
-    If it is `impatient`, it fires an alert without the rule's `for` period.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        processes: Iterable[RunningProcess],
-        process_group: ProcessGroup,
-        *,
-        impatient: bool = False,
-    ) -> None:
+    def __init__(self, directory: Path, processes: Iterable[RunningProcess], process_group: ProcessGroup) -> None:
         assert PROMETHEUS is not None
         rules = directory / "rules.yml"
-        text = RULES.read_text()
-        rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", text) if impatient else text)
+        rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", RULES.read_text()))
         jobs: dict[str, list[str]] = {}
         for process in processes:
             jobs.setdefault(process.name.partition("-")[0], []).append(f"127.0.0.1:{process.ops}")

@@ -3,14 +3,14 @@
 import contextlib
 import http.client
 import json
-import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from dragoman_client.codec.base import ClientAccount
 from tests.support.cluster import Cluster
-from tests.support.commands import DRAGOMAN, ROOT
+from tests.support.commands import DRAGOMAN, run, run_dragoman
 from tests.system.conftest import Dial
 from tests.system.operating import admin
 from tests.system.users import V2User, new_account
@@ -45,14 +45,6 @@ def test_a_disabled_account_is_disconnected_everywhere_at_once(system: Cluster, 
     assert login_status(stranger, account, account.secret) == 0
 
 
-def test_a_kicked_account_may_log_in_again(system: Cluster, dial: Dial) -> None:
-    here, there = dial(system.edges[0]).register(), dial(system.edges[1])
-    there.login(here.account)
-    admin(system, "user", "kick", here.account.email, "--yes")
-    assert (here.closed(), there.closed()) == (1008, 1008)
-    assert dial(system.edges[0]).login(here.account)["status"] == 0
-
-
 def test_a_chat_and_its_members_are_shown(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
     one, two, session = couple
     one.post(session, "hello")
@@ -82,19 +74,18 @@ def test_an_export_holds_the_messages_of_the_account_and_of_no_other(
     assert "argon2" not in text
 
 
-def test_an_unknown_chat_is_named(system: Cluster) -> None:
-    command = [*DRAGOMAN, "admin", "chat", "show", "999999", "--data", str(system.data)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "there is no chat 999999" in done.stderr
+def test_an_unknown_chat_is_named(system: Cluster, tmp_path: Path) -> None:
+    status, shown = run(
+        [*DRAGOMAN, "admin", "chat", "show", "999999", "--data", str(system.data)], tmp_path / "log", 60
+    )
+    assert status == 1
+    assert "there is no chat 999999" in shown
 
 
-def test_a_running_system_is_found_healthy(system: Cluster) -> None:
-    command = [*DRAGOMAN, "doctor", "--data", str(system.data)]
+def test_a_running_system_is_found_healthy(system: Cluster, tmp_path: Path) -> None:
     few = ["--set", "edge.max_connections=10"]
-    done = subprocess.run([*command, *few], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    signs = {line[2:].split("  ")[0]: line[0] for line in done.stdout.splitlines()}
+    shown = run_dragoman(["doctor", "--data", system.data, *few], tmp_path / "log", 60)
+    signs = {line[2:].split("  ")[0]: line[0] for line in shown.splitlines()}
     assert set(signs.values()) == {"✓"}
     assert {"nats setup", "streams", "valkey auth", "clock of valkey", "database message", "secrets"} < set(signs)
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -15,7 +14,7 @@ from local.process_group import ProcessGroup
 from tests.deploy.manifests import RULES
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.cluster import Cluster
-from tests.support.commands import DRAGOMAN, ROOT
+from tests.support.commands import run_dragoman
 from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
 from tests.system.users import V2User
 
@@ -140,8 +139,7 @@ def test_the_page_of_an_edge_shows_the_activity_of_its_clients(
         assert browser.complaints == []
 
 
-def test_top_shows_every_process(system: Cluster) -> None:
-    command = [*DRAGOMAN, "top", "--once", "--data", str(system.data)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    heads = [line for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+def test_top_shows_every_process(system: Cluster, tmp_path: Path) -> None:
+    shown = run_dragoman(["top", "--once", "--data", system.data], tmp_path / "log", 60)
+    heads = [line for line in shown.splitlines() if line and not line.startswith(" ")]
     assert sorted(heads) == [f"{name}  ready" for name in ("auth", "edge-1", "edge-2", "message", "search", "session")]

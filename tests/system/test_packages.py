@@ -1,11 +1,10 @@
 """The packages of a release, each in an empty environment.
 
-Both clients use the server that was installed from its wheel.
+Both clients and two terminals of the page for beginners use the server that was installed from its wheel.
 """
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,16 +12,19 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from tests.support.cluster import RELAXED
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
 from tests.support.waiting import WAIT_SECONDS
+from tests.system.shown_blocks import blocks
+from tests.system.typed_client import TypedClient
 
 pytestmark = pytest.mark.xdist_group("packages")
 
@@ -109,22 +111,19 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 
 @pytest.fixture(scope="module")
-def server(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an edge."""
-    directory = tmp_path_factory.mktemp("server")
+def programs(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the programs that the server's wheel installs."""
     (wheel,) = packages.glob("dragoman-*.whl")
-    programs = make_environment(directory / "environment", wheel)
-    command: list[str | Path] = [programs / "dragoman", "up", "--port", "0", "--data", "data", *RELAXED]
-    with subprocess.Popen(command, cwd=directory, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = [line := process.stdout.readline()]
-        while line and not (found := re.search(r"ready (ws://\S+)", line)):
-            lines.append(line := process.stdout.readline())
-        assert line, "".join(lines)
-        assert found is not None
-        yield found[1]
-        process.terminate()
-        process.communicate(timeout=WAIT_SECONDS)
+    return make_environment(tmp_path_factory.mktemp("server") / "environment", wheel)
+
+
+@pytest.fixture(scope="module")
+def server(programs: Path) -> Iterator[Cluster]:
+    """A system of the installed programs, with two edges."""
+    directory = programs.parents[1]
+    program = [str(programs / "dragoman"), "up"]
+    with Cluster(directory / "data", *RELAXED, program=program, directory=directory) as server:
+        yield server
 
 
 def test_the_servers_wheel_is_an_application(packages: Path) -> None:
@@ -146,20 +145,54 @@ def test_all_packages_have_one_version() -> None:
     assert server["project"]["version"] == client["project"]["version"] == javascript["version"]
 
 
-def test_the_client_in_python_sends_and_receives(packages: Path, server: str, tmp_path: Path) -> None:
+def test_the_client_in_python_sends_and_receives(packages: Path, server: Cluster, tmp_path: Path) -> None:
     (wheel,) = packages.glob("dragoman_client-*.whl")
     programs = make_environment(tmp_path / "environment", wheel)
-    assert run([programs / "python", "-I", "-c", PYTHON_USERS, server], tmp_path) == "Hello from Python!\n"
+    assert run([programs / "python", "-I", "-c", PYTHON_USERS, server.edges[0]], tmp_path) == "Hello from Python!\n"
 
 
 @needs_node
 @pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm to pack with")
-def test_the_client_in_javascript_sends_and_receives(packages: Path, server: str, tmp_path: Path) -> None:
+def test_the_client_in_javascript_sends_and_receives(packages: Path, server: Cluster, tmp_path: Path) -> None:
     (package,) = packages.glob("dragoman-client-*.tgz")
     (tmp_path / "package.json").write_text("{}")
     run(["npm", "install", "--silent", "--offline", "--no-audit", package], tmp_path)
     (tmp_path / "users.mjs").write_text(JAVASCRIPT_USERS)
-    assert run([NODE, *WEBSOCKETS, "users.mjs", server], tmp_path) == "Hello from JavaScript!\n"
+    assert run([NODE, *WEBSOCKETS, "users.mjs", server.edges[0]], tmp_path) == "Hello from JavaScript!\n"
     assert {path.name for path in (tmp_path / "node_modules" / "dragoman-client").iterdir()} == {
         "dragoman.js", "dragoman.d.ts", "native.d.ts", "package.json",
     }  # fmt: skip
+
+
+def is_typed(line: str, following: str) -> bool:
+    """Returns whether the user types the line: it is a command, or a message, which the next line acknowledges."""
+    return line.startswith("/") or following == "sent"
+
+
+def play(client: TypedClient, lines: Sequence[str]) -> None:
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if is_typed(line, following):
+            client.type(line)
+        else:
+            assert client.expect(line) == line
+
+
+def test_two_terminals_chat_by_the_lines_of_the_page(programs: Path, server: Cluster) -> None:
+    command = [str(programs / "dragoman"), "client"]
+    with ExitStack() as stack:
+        terminals = [
+            stack.enter_context(TypedClient(edge, "--dialect", "service", command=command)) for edge in server.edges
+        ]
+        played = blocks("docs/start/first-chat.md", "console")
+        assert len(played) == 4
+        for number, block in enumerate(played):
+            lines = block.text.splitlines()
+            if number < 2:
+                assert lines[0] == f"$ ./dev client ws://127.0.0.1:{8080 + number} --dialect service"
+                assert terminals[number].expect("connected") == lines[1].replace(
+                    f"ws://127.0.0.1:{8080 + number}", server.edges[number]
+                )
+                lines = lines[2:]
+            play(terminals[number % 2], lines)
+            if number >= 2:
+                terminals[1 - number % 2].expect(lines[1])

@@ -1,10 +1,13 @@
-"""Resumable uploads on whole systems: another edge continues them. Files are in a directory, or in a bucket."""
+"""Resumable uploads on a whole system: another edge continues them.
+
+tests/unit/services/edge/media/test_resumable.py tests their rules with files in a directory and in a bucket.
+"""
 
 import json
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from hashlib import sha256
 from http.client import HTTPConnection
@@ -13,9 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.process_group import ProcessGroup
-from tests.support.cluster import RELAXED, Cluster
-from tests.support.servers import S3Server
+from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.users import NativeUser
 
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.xdist_group("system")
 CONTENT = bytes(range(256)) * 80_000
 """20 MB, which is more than two parts of an upload."""
 PART = 8 * 1024 * 1024
-DAILY = 50_000_000
 NAME = "filename " + b64encode(b"holiday.mp4").decode()
 TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = "application/offset+octet-stream"
@@ -90,29 +90,6 @@ class Uploader:
         return connection
 
 
-@pytest.fixture(scope="module")
-def bucket_system(tmp_path_factory: pytest.TempPathFactory, process_group: ProcessGroup) -> Iterator[Cluster]:
-    """A system with two edges, a bucket, and a quota."""
-    directory = tmp_path_factory.mktemp("bucket")
-    server = S3Server(directory / "s3", process_group)
-    server.start()
-    settings = [
-        f"media.bucket_url=s3://{server.bucket()}/files", f"media.endpoint={server.endpoint}",
-        "media.region=us-east-1", "media.access_key=key", "media.secret_key=hush",
-        f"media.account_bytes_per_day={DAILY}",
-    ]  # fmt: skip
-    arguments = [word for setting in settings for word in ("--set", setting)]
-    with Cluster(directory / "data", *RELAXED, *arguments) as cluster:
-        yield cluster
-    server.stop()
-
-
-@pytest.fixture(params=["directory", "bucket"])
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    found: Cluster = request.getfixturevalue("system" if request.param == "directory" else "bucket_system")
-    return found
-
-
 def require_file(uploader: Uploader, edges: list[str], last: Reply) -> None:
     """Checks that the reply names the file, and that all edges serve it."""
     stored = json.loads(last.body)
@@ -122,8 +99,8 @@ def require_file(uploader: Uploader, edges: list[str], last: Reply) -> None:
         assert uploader.request(edge, "GET", f"/media/{stored['id']}").body == CONTENT
 
 
-def test_an_upload_that_breaks_off_goes_on_at_the_other_edge(cluster: Cluster) -> None:
-    here, there = cluster.edges
+def test_an_upload_that_breaks_off_goes_on_at_the_other_edge(system: Cluster) -> None:
+    here, there = system.edges
     uploader = Uploader(here)
     path = uploader.create(here)
     with uploader.begin(here, path, CONTENT[:12_000_000]):
@@ -132,37 +109,19 @@ def test_an_upload_that_breaks_off_goes_on_at_the_other_edge(cluster: Cluster) -
     offset = uploader.await_offset(there, path, 11_500_000)
     assert offset <= 12_000_000
     last = uploader.patch(there, path, offset, CONTENT[offset:])
-    require_file(uploader, cluster.edges, last)
+    require_file(uploader, system.edges, last)
     again = uploader.patch(here, path, len(CONTENT), b"")
     assert (again.status, json.loads(again.body)["id"]) == (200, json.loads(last.body)["id"])
 
 
-def test_an_upload_goes_on_when_its_edge_is_killed(cluster: Cluster) -> None:
-    here, there = cluster.edges
+def test_an_upload_goes_on_when_its_edge_is_killed(system: Cluster) -> None:
+    here, there = system.edges
     uploader = Uploader(there)
     path = uploader.create(here)
     with uploader.begin(here, path, CONTENT[:12_000_000]):
         uploader.await_offset(there, path, PART)
-        cluster.kill("edge-1")
+        system.kill("edge-1")
     offset = uploader.offset(there, path)
     assert PART <= offset < 12_000_000
     require_file(uploader, [there], uploader.patch(there, path, offset, CONTENT[offset:]))
-    cluster.wait_for_edges(WAIT_SECONDS)
-
-
-def test_an_upload_is_terminated_at_the_other_edge(cluster: Cluster) -> None:
-    here, there = cluster.edges
-    uploader = Uploader(here)
-    path = uploader.create(here, 10)
-    assert uploader.patch(here, path, 0, b"12345").status == 204
-    assert uploader.request(there, "DELETE", path).status == 204
-    assert uploader.patch(here, path, 5, b"67890").status == 404
-
-
-def test_unfinished_uploads_at_all_edges_stay_within_the_quota(bucket_system: Cluster) -> None:
-    here, there = bucket_system.edges
-    uploader = Uploader(here)
-    uploader.create(here, DAILY - 10)
-    reply = uploader.request(there, "POST", "/media/uploads", Upload_Length="11")
-    assert (reply.status, json.loads(reply.body)["error"]) == (403, "limit")
-    uploader.create(there, 10)
+    system.wait_for_edges(WAIT_SECONDS)

@@ -1,5 +1,4 @@
-"""The pages for beginners: a chat between two terminals with an installation of the wheel, and the programs of an
-app."""
+"""The pages for beginners: the programs of an app. test_packages.py types what two terminals show."""
 
 import itertools
 import json
@@ -7,8 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -17,48 +15,11 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
-from tests.support.installed import install
 from tests.support.javascript import NODE, WEBSOCKETS
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.shown_blocks import ReaderShell, blocks
-from tests.system.typed_client import TypedClient
 
 pytestmark = pytest.mark.xdist_group("system")
-
-
-def is_typed(line: str, following: str) -> bool:
-    """Returns whether the user types the line: it is a command, or a message, which the next line acknowledges."""
-    return line.startswith("/") or following == "sent"
-
-
-def play(client: TypedClient, lines: Sequence[str]) -> None:
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if is_typed(line, following):
-            client.type(line)
-        else:
-            assert client.expect(line) == line
-
-
-def test_two_terminals_chat_by_the_lines_of_the_page(tmp_path: Path) -> None:
-    program = install(tmp_path) / "dragoman"
-    with Cluster(tmp_path / "data", program=[str(program), "up"], directory=tmp_path) as system, ExitStack() as stack:
-        command = [str(program), "client"]
-        terminals = [
-            stack.enter_context(TypedClient(edge, "--dialect", "service", command=command)) for edge in system.edges
-        ]
-        played = blocks("docs/start/first-chat.md", "console")
-        assert len(played) == 4
-        for number, block in enumerate(played):
-            lines = block.text.splitlines()
-            if number < 2:
-                assert lines[0] == f"$ ./dev client ws://127.0.0.1:{8080 + number} --dialect service"
-                assert terminals[number].expect("connected") == lines[1].replace(
-                    f"ws://127.0.0.1:{8080 + number}", system.edges[number]
-                )
-                lines = lines[2:]
-            play(terminals[number % 2], lines)
-            if number >= 2:
-                terminals[1 - number % 2].expect(lines[1])
 
 
 @pytest.mark.parametrize("language", ["python", "js"])
