@@ -147,21 +147,22 @@ def test_twice_on_a_connection(sample: SampleRecords) -> None:
     assert failures_of(sample) == {"I2 once"}
 
 
-def test_again_after_an_ordinary_reconnect(sample: SampleRecords) -> None:
+@pytest.mark.parametrize(
+    ("killed", "seconds", "excused"),
+    [("", 0.0, 0), ("edge-1", 0.0, 0), ("edge-2", CONFIRM_SECONDS + 1, 0), ("edge-2", 0.0, 1)],
+    ids=["no edge is killed", "another edge is killed", "it must have been confirmed", "its edge is killed"],
+)
+def test_again_after_a_reconnect(sample: SampleRecords, killed: str, seconds: float, excused: int) -> None:
     sample.send("1/a", CHAT)
-    sample.leave("2/a")
-    sample.enter("2/a")
-    sample.receive("2/a", CHAT, sample.history[CHAT][-1])
-    assert failures_of(sample) == {"I2 once"}
-
-
-def test_again_after_its_edge_was_killed_is_excused(sample: SampleRecords) -> None:
-    sample.send("1/a", CHAT)
-    sample.kill("edge-2")
+    sample.advance(seconds)
+    if killed:
+        sample.kill(killed)
+    if killed != "edge-2":
+        sample.leave("2/a")
     sample.enter("2/a")
     sample.receive("2/a", CHAT, sample.history[CHAT][-1])
     result = check(sample.recorded, ENOUGH)
-    assert (flagged(result), result.excused) == (set(), 1)
+    assert (flagged(result), result.excused) == (set() if excused else {"I2 once"}, excused)
 
 
 @pytest.mark.parametrize(
@@ -181,24 +182,6 @@ def test_again_after_its_edge_was_killed_just_after_it_had_left(
     sample.enter("2/a")
     sample.receive("2/a", CHAT, again)
     assert failures_of(sample) == expected
-
-
-def test_again_long_after_it_must_have_been_confirmed(sample: SampleRecords) -> None:
-    sample.send("1/a", CHAT)
-    sample.advance(CONFIRM_SECONDS + 1)
-    sample.kill("edge-2")
-    sample.enter("2/a")
-    sample.receive("2/a", CHAT, sample.history[CHAT][-1])
-    assert failures_of(sample) == {"I2 once"}
-
-
-def test_again_after_another_edge_was_killed(sample: SampleRecords) -> None:
-    sample.send("1/a", CHAT)
-    sample.kill("edge-1")
-    sample.leave("2/a")
-    sample.enter("2/a")
-    sample.receive("2/a", CHAT, sample.history[CHAT][-1])
-    assert failures_of(sample) == {"I2 once"}
 
 
 @pytest.mark.parametrize(

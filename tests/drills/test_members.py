@@ -47,19 +47,14 @@ def test_a_missing_message_from_after_the_join(sample: SampleRecords) -> None:
     assert failures_of(sample) == {"I2 delivery"}
 
 
+@pytest.mark.parametrize("is_deleted", [True, False])
 @pytest.mark.parametrize(("seconds", "expected"), [(0.1, set()), (2.0, {"S5 membership"})])
-def test_a_message_after_the_deletion(sample: SampleRecords, seconds: float, expected: set[str]) -> None:
-    """A message that was sent just before the deletion may still arrive."""
-    sample.records.append(Deleted(sample.advance(), sample.advance(), NEWCOMER))
-    sample.advance(seconds)
-    sample.send("1/a", CHAT)
-    assert failures_of(sample) == expected
-
-
-@pytest.mark.parametrize(("seconds", "expected"), [(0.1, set()), (2.0, {"S5 membership"})])
-def test_a_message_after_the_departure(sample: SampleRecords, seconds: float, expected: set[str]) -> None:
-    """A message that was sent just before the departure may still arrive."""
-    sample.records.append(Departed(sample.advance(), sample.advance(), NEWCOMER, CHAT))
+def test_a_message_after_the_end_of_a_membership(
+    sample: SampleRecords, is_deleted: bool, seconds: float, expected: set[str]
+) -> None:
+    """A message that was sent just before the end may still arrive."""
+    at, began = sample.advance(), sample.advance()
+    sample.records.append(Deleted(at, began, NEWCOMER) if is_deleted else Departed(at, began, NEWCOMER, CHAT))
     sample.advance(seconds)
     sample.send("1/a", CHAT)
     assert failures_of(sample) == expected

@@ -174,14 +174,12 @@ def answer_late(sample: SampleRecords, *unserved: str, outage: float) -> None:
     sample.acknowledge("1/a", text, CHAT)
 
 
-def test_the_time_of_an_outage_does_not_count(sample: SampleRecords) -> None:
-    answer_late(sample, "edge-1", outage=2 * BOUND)
-    assert unserved(sample) == []
-
-
-def test_an_outage_of_another_edge_counts(sample: SampleRecords) -> None:
-    answer_late(sample, "edge-2", outage=2 * BOUND)
-    assert unserved(sample) == ["1/a"]
+@pytest.mark.parametrize(("edge", "waiting"), [("edge-1", []), ("edge-2", ["1/a"])])
+def test_the_time_of_an_outage_of_the_own_edge_does_not_count(
+    sample: SampleRecords, edge: str, waiting: list[str]
+) -> None:
+    answer_late(sample, edge, outage=2 * BOUND)
+    assert unserved(sample) == waiting
 
 
 def test_a_login_is_excused_by_an_outage_of_all_edges_alone(sample: SampleRecords) -> None:

@@ -9,9 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.session.adapters.outgoing import HttpPushSender, service_of
@@ -44,14 +41,6 @@ def test_the_example_of_the_standard() -> None:
     body = encrypt(wanted + b"\2", device.point, data(_RFC["auth"]), private_key(_RFC["server"]), data(_RFC["salt"]))
     assert text(body) == _RFC["body"]
     assert device.decrypt(body) == wanted
-
-
-@given(st.binary(max_size=MAX_PLAINTEXT), st.binary(min_size=16, max_size=16))
-def test_a_device_reads_any_text(content: bytes, auth: bytes) -> None:
-    device = PushedDevice(auth=text(auth))
-    body = encrypt(pad(content), device.point, auth, ec.generate_private_key(ec.SECP256R1()), b"s" * 16)
-    assert device.decrypt(body) == content
-    assert len(body) == 4_096
 
 
 def test_too_long_a_text_is_no_notification() -> None:

@@ -24,6 +24,7 @@ def test_another_implementation_reads_what_we_encrypt(content: bytes, auth: byte
     point = PushedDevice(key).point
     body = encrypt(pad(content), point, auth, ec.generate_private_key(ec.SECP256R1()), b"0123456789abcdef")
     assert http_ece.decrypt(body, private_key=private_key(key), auth_secret=auth) == content
+    assert len(body) == 4_096
 
 
 @given(st.binary(min_size=1, max_size=MAX_PLAINTEXT), _AUTH)

@@ -71,28 +71,6 @@ async def test_accepted_request_creates_a_friendship(populated: StoreHarness) ->
     assert (await rejection(populated.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_rejection_is_stored_for_the_applicant(populated: StoreHarness) -> None:
-    await populated.request_friendship(ANN, BOB)
-    answered = await populated.answer_friend_request(BOB, ANN, accept=False)
-    (stored,) = await populated.pending_events(ANN)
-    assert answered == FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: stored.number})
-    assert await populated.pending_events(BOB) == []
-    assert (await populated.pending_requests(BOB)).friendships == []
-    assert await friends_of(populated, ANN) == []
-    assert (await rejection(populated.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
-
-
-async def test_mutual_requests_create_a_friendship(populated: StoreHarness) -> None:
-    await populated.request_friendship(ANN, BOB)
-    answered = await populated.request_friendship(BOB, ANN)
-    assert isinstance(answered, FriendshipAnswered)
-    assert (answered.applicant, answered.account, sorted(answered.kept)) == (ANN, BOB, [ANN, BOB])
-    assert await friends_of(populated, ANN) == [BOB]
-    assert (await populated.pending_requests(ANN), await populated.pending_requests(BOB)) == (
-        await populated.pending_requests(CEM),
-    ) * 2
-
-
 async def test_concurrent_mutual_requests_create_one_friendship(populated: StoreHarness) -> None:
     requests = [populated.request_friendship(*pair) for pair in ((ANN, BOB), (BOB, ANN), (ANN, BOB), (BOB, ANN))]
     results = await asyncio.gather(*requests, return_exceptions=True)

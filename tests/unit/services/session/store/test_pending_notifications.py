@@ -29,15 +29,6 @@ def applicants(found: list[PendingEvent]) -> list[int]:
     return [event.applicant for event in events if isinstance(event, FriendshipAnswered)]
 
 
-async def test_account_deletes_only_its_own_events(populated: StoreHarness) -> None:
-    first, second = await store_event(populated, 7, ANN, BOB), await store_event(populated, 8, ANN)
-    assert first[ANN] < second[ANN]
-    assert applicants(await populated.pending_events(ANN)) == [7, 8]
-    await delete_events(populated, ANN, first[ANN], first[BOB], 99)
-    assert applicants(await populated.pending_events(ANN)) == [8]
-    assert applicants(await populated.pending_events(BOB)) == [7]
-
-
 async def test_numbers_are_never_reused(populated: StoreHarness) -> None:
     before = (await store_event(populated, 7, ANN))[ANN]
     await delete_events(populated, ANN, before)
