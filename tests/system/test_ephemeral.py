@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.system.conftest import Users
-from tests.system.users import NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -56,14 +55,3 @@ def test_presence_of_a_watched_user_of_another_protocol(users: Users, system: Cl
     assert bob.event("presence")["state"] == "away"
     bob.do("block", account=ann.number)
     assert ann.event("presence") == {"ev": "presence", "account": bob.number, "state": "unknown"}
-
-
-def test_what_is_read_on_one_connection_is_shown_on_another(users: Users, system: Cluster) -> None:
-    ann, bob, _ = users
-    with NativeUser(system.edges[1]) as other:
-        assert other.call("token", token=ann.token)["account"] == ann.number
-        chat = bob.call("send", to=ann.number, text="first", nonce="1")["chat"]
-        assert [one.event("message")["index"] for one in (ann, other)] == [1, 1]
-        ann.call("read", chat=chat, index=1)
-        assert other.event("read") == {"ev": "read", "chat": chat, "index": 1, "unread": 0, "mentions": 0}
-        assert other.call("unread")["total"] == 0

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,38 +33,6 @@ def test_a_program_chats(system: Cluster) -> None:
     assert [one["segments"][0]["text"] for one in messages] == ["Hi bot", "hello"]
     synced = post(one, "sync", bot["token"], have={}).body
     assert [event["ev"] for event in synced["events"]] == ["message", "message", "synced"]
-
-
-@pytest.mark.parametrize("name", ["fly", "Send", "a.b", "a/b", "", "x" * 300, "%2F..%2Fsend", "%F0%9F%95%8A", "%FF"])
-def test_an_unknown_operation_is_an_error_in_json(system: Cluster, name: str) -> None:
-    for token in ("", "wrong"):
-        reply = post(system.edges[0], name, token)
-        assert (reply.status, reply.body["error"]["code"]) == (404, "unsupported")
-
-
-def test_a_program_refreshes_its_token(system: Cluster) -> None:
-    """A program can refresh its token even if the request also contains an invalid token."""
-    one, other = system.edges[:2]
-    secret = {"scheme": "plain", "value": secrets.token_hex(8)}
-    login = post(one, "register", nickname="Bot", secret=secret, refreshable=True).body
-    renewed = post(other, "refresh", "h.p.s", refresh=login["refresh"])
-    assert (renewed.status, renewed.body["sid"]) == (200, login["sid"])
-    [listed] = post(one, "sessions", renewed.body["token"]).body["sessions"]
-    assert listed["expires"] == renewed.body["refresh_expires"]
-    rejected = post(one, "refresh", refresh=f"{'0' * 32}.{'0' * 64}")
-    assert (rejected.status, rejected.body["error"]["field"]) == (401, "refresh")
-
-
-def test_a_program_exports_its_account(system: Cluster) -> None:
-    bot = register(system.edges[0])
-    chat = post(system.edges[0], "create", bot["token"], name="Alerts").body["chat"]
-    post(system.edges[0], "send", bot["token"], chat=chat, text="Disk full", nonce="n")
-    exported = post(system.edges[1], "export", bot["token"])
-    assert (exported.status, exported.body["account"]) == (200, bot["account"])
-    assert chat in exported.body["chats"]
-    page = post(system.edges[1], "export_messages", bot["token"], chat=chat).body
-    assert [one["segments"][0]["text"] for one in page["messages"]] == ["Disk full"]
-    assert post(system.edges[0], "export").status == 401
 
 
 def test_events_come_as_a_stream(system: Cluster) -> None:
@@ -161,13 +128,3 @@ def test_a_sync_waits_for_a_message(system: Cluster) -> None:
         events = waiting.result().body["events"]
     assert [event.get("index") for event in events] == [2, None]
     assert post(one, "sync", bot["token"], epoch=synced["epoch"], have={chat: [2, 0]}, wait_ms=1).body["chats"] == []
-
-
-def test_a_token_ends_with_its_login(system: Cluster) -> None:
-    one, other = system.edges[:2]
-    token = register(one)["token"]
-    for edge in (one, other):
-        assert post(edge, "friends", token).status == 200
-    assert post(one, "logout", token).status == 200
-    assert post(one, "friends", token).status == 401
-    assert post(one, "friends").body["error"]["code"] == "unauthenticated"

@@ -1,4 +1,4 @@
-"""Programs post to a group over an incoming webhook. Users of older protocols see these messages like all others."""
+"""Programs post to a group over an incoming webhook."""
 
 import http.client
 import json
@@ -96,16 +96,3 @@ def test_a_new_password_shows_what_the_account_has_made(system: Cluster) -> None
     assert post_to_webhook(other, hook["secret"], "built").status == 404
     assert post(other, "join_link", bob["token"], link=link).status == 404
     assert post(other, "end_made", bob["token"]).status == 200
-
-
-@pytest.mark.parametrize("dialect", ["pipe", "ourchat-v1", "ourchat-v2"])
-def test_older_protocols_show_the_sender_of_a_webhook(system: Cluster, dialect: str) -> None:
-    one, other = system.edges[:2]
-    ann = register(one)
-    with DialectUser(other, dialect) as vic:
-        vic.register()
-        chat = post(one, "create", ann["token"], name="Ops", members=[vic.number]).body["chat"]
-        hook = post(one, "create_hook", ann["token"], chat=chat, name="Grafana").body
-        assert post_to_webhook(one, hook["secret"], "Disk full").status == 200
-        shown = "Grafana: " if dialect == "pipe" else str(hook["account"])
-        assert shown in vic.receive("Disk full")

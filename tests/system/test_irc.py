@@ -60,37 +60,6 @@ def open_group(owner: NativeUser, *members: IrcUser) -> int:
     return chat
 
 
-def test_a_reaction_is_one_in_all_protocols(come: Come, ann: NativeUser) -> None:
-    bob, cem = come(0), come(1)
-    chat = open_group(ann, bob, cem)
-    ann.do("send", chat=chat, segments=[{"t": "text", "text": "apples?"}], nonce="1")
-    sent = bob.await_line("PRIVMSG #Fruit~", "apples?").partition("msgid=")[2].partition(" ")[0]
-    assert sent.startswith(f"{chat}-")
-    bob.write(f"@+draft/react=👍;+reply={sent} TAGMSG #x~{chat}")
-    echo = bob.await_line("+draft/react=👍", "TAGMSG")
-    assert ann.event("changed")["emoji"] == "👍"
-    shown = cem.await_line("+draft/react=👍", f"+reply={sent}", f":{bob.nick}!", f"TAGMSG #Fruit~{chat}")
-    named, *other = [line.partition("msgid=")[2].partition(";")[0] for line in (echo, shown)]
-    assert other == [named]
-    ann.do("send", chat=chat, text="pears", nonce="2")
-    bob.write("CAP REQ :draft/chathistory batch", f"CHATHISTORY AFTER #x~{chat} msgid={named} 9", "PING read")
-    bob.await_line(" PONG ", "read")
-    assert [line.rpartition(" :")[2].strip() for line in bob.pending if line.startswith("@batch=")] == ["pears"]
-    bob.write("CAP REQ :-batch")
-    ann.do("react", chat=chat, index=int(sent.partition("-")[2]), emoji="🍏")
-    for one in (bob, cem):
-        one.await_line("+draft/react=🍏", f"+reply={sent}", f"TAGMSG #Fruit~{chat}")
-
-
-def test_typing_is_shown_in_all_protocols(come: Come, ann: NativeUser) -> None:
-    bob = come(0)
-    chat = open_group(ann, bob)
-    bob.write(f"@+typing=active TAGMSG #x~{chat}")
-    assert ann.event("typing")["chat"] == chat
-    ann.do("typing", chat=chat, on=True)
-    bob.await_line("+typing=active", f"TAGMSG #Fruit~{chat}")
-
-
 def test_a_picture_is_uploaded_as_on_irc_and_seen_as_a_picture(irc: Cluster, ann: NativeUser) -> None:
     with V2User(irc.edges[0]) as registered:
         account = registered.register().account
@@ -311,24 +280,6 @@ def test_a_closed_channel_stays_hidden_until_it_is_joined_or_mentions_the_user(i
         pass
 
 
-def test_what_is_read_in_one_protocol_is_read_in_the_other(irc: Cluster, come: Come, ann: NativeUser) -> None:
-    bob = come(0)
-    with IrcUser(irc.tcp[1], ann.account, "message-tags server-time draft/read-marker") as phone:
-        chat = open_group(ann, bob)
-        phone.await_line(" 366 ")
-        times = []
-        for text in ("one", "two"):
-            bob.write(f"PRIVMSG #x~{chat} :{text}")
-            line = phone.await_line(" PRIVMSG ", f":{text}")
-            times.append(line.partition("time=")[2].partition(";")[0])
-        phone.write(f"MARKREAD #x~{chat} timestamp={times[0]}")
-        phone.await_line("MARKREAD", f"timestamp={times[0]}")
-        read = ann.event("read")
-        assert (read["chat"], read["index"]) == (chat, 1)
-        assert ann.call("read", chat=chat, index=2)["unread"] == 0
-        phone.await_line("MARKREAD", f"timestamp={times[1]}")
-
-
 def test_a_login_shows_300_channels_before_the_next_line_is_answered(irc: Cluster, ann: NativeUser) -> None:
     with V2User(irc.edges[0]) as registered:
         account = registered.register().account
@@ -402,46 +353,3 @@ def test_modes_and_masks_of_irc_hold_in_every_protocol(irc: Cluster, come: Come,
         for user in others:
             user.send(posting(user, chat, f"free in {user.dialect}"))
             bob.await_line(f"free in {user.dialect}")
-
-
-LONG = "a" * 8190
-BAD_LINES = [
-    (b"SUMMON bob", " 421 "),
-    (b"PRIVMSG", " 411 "),
-    (b"PRIVMSG #x", " 412 "),
-    (b"JOIN", " 461 "),
-    (b"JOIN #1", " 403 "),
-    (b"JOIN x", " 403 "),
-    (b"NICK :a nick", " 400 "),
-    (b"MODE #x~1 +z", " 472 "),
-    (b"PRIVMSG #x :" + LONG.encode(), " 417 "),
-    (b"PRIVMSG #x :\xff\xfe", "FAIL PRIVMSG INVALID_UTF8"),
-    (b"\xff\xfe", " INVALID_UTF8 "),
-    (f"@+x={LONG} PRIVMSG #x :hi".encode(), " 417 "),
-    (b"@batch=1 PRIVMSG #x :hi", "FAIL BATCH MULTILINE_INVALID"),
-    (b"BATCH -7", "FAIL BATCH INVALID_PARAMS"),
-    (b"BATCH +8 draft/multiline #x", ""),
-    (b"AUTHENTICATE PLAIN", "AUTHENTICATE +"),
-    (b"AUTHENTICATE !", " 904 "),
-    (b"CHATHISTORY SOON #x * 5", "FAIL CHATHISTORY "),
-    (b"MARKREAD #x tomorrow", "FAIL MARKREAD INVALID_PARAMS"),
-    (b"\0", ""),
-    (b":", ""),
-]
-
-
-def test_a_bad_line_is_answered_and_nothing_else_is_touched(come: Come, ann: NativeUser) -> None:
-    bob, cem = come(0), come(0)
-    chat = open_group(ann, bob, cem)
-    bob.write("CAP REQ :batch draft/multiline")
-    bob.await_line(" ACK ")
-    for number, (line, answer) in enumerate(BAD_LINES):
-        bob.send(line + b"\r\n")
-        bob.write(f"PING after-{number}")
-        if answer:
-            bob.await_line(answer)
-        bob.await_line(" PONG ", f"after-{number}")
-    for one, other in ((bob, cem), (cem, bob)):
-        one.write(f"PRIVMSG #x~{chat} :still here {one.nick}")
-        other.await_line(f"still here {one.nick}")
-    assert not [line for line in cem.pending if " FAIL " in line]

@@ -20,35 +20,6 @@ def again(connect: Enter, user: NativeUser) -> NativeUser:
     return other
 
 
-def test_changes_reach_every_other_connection(ann: NativeUser, bob: NativeUser, connect: Enter) -> None:
-    second = again(connect, ann)
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    ann.call("send", chat=chat, text="first", nonce="1")
-    bob.event("message")
-    edited = ann.call("edit", chat=chat, index=1, text="second", nonce="e")
-    assert edited["rev"] == 1
-    for other in (bob, second):
-        event = other.event("changed")
-        assert (event["rev"], event["kind"], event["by"]) == (1, "edit", ann.number)
-        assert event["segments"] == [{"t": "text", "text": "second"}]
-    assert bob.call("react", chat=chat, index=1, emoji="👍")["count"] == 1
-    event = ann.event("changed")
-    assert (event["rev"], event["reactions"], event["emoji"], event["on"]) == (2, {"👍": 1}, "👍", True)
-    assert bob.call("pin", chat=chat, index=1)["error"]["code"] == "forbidden"
-    assert ann.call("pin", chat=chat, index=1)["rev"] == 3
-    assert bob.event("changed")["on"] is True
-    (shown,) = bob.call("history", chat=chat)["messages"]
-    assert (shown["edited"], shown["reactions"], shown["mine"]) == (True, {"👍": 1}, ["👍"])
-    assert ann.call("recall", chat=chat, index=1)["rev"] == 4
-    assert bob.event("changed")["kind"] == "recall"
-    (shown,) = bob.call("history", chat=chat)["messages"]
-    assert (shown["segments"], shown["recalled"], shown.get("reactions")) == ([], True, None)
-    assert ann.call("send", chat=chat, text="first", nonce="1")["again"] is True
-    assert ann.call("send", chat=chat, text="other", nonce="1")["error"]["code"] == "conflict"
-    assert ann.call("edit", chat=chat, index=1, text="third", nonce="f")["error"]["code"] == "not_found"
-    assert not [frame for one in (ann,) for frame in one.pending if '"changed"' in frame], "the reply alone"
-
-
 def test_older_protocols_show_the_text_as_it_is_now(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     """A history, an unread message and a push after a login must show the present text, and never the earlier text."""
     with (

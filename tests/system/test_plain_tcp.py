@@ -85,19 +85,6 @@ def test_messages_received_by_tcp_are_not_repeated(call: Call) -> None:
 # The other dialects
 
 
-def test_ourchat_v1(call: Call) -> None:
-    users = []
-    for edge in (0, 1):
-        plain = call(edge)
-        data = {"email": f"{a_name()}@dragoman.test", "password": "secret", "name": "一"}
-        users.append((plain, int(plain.request({"code": 4, "time": 1, "data": data}, 5)["data"]["ocId"])))
-    (one, ocid), (two, other) = users
-    text = a_name()
-    one.send({"code": 0, "time": 1, "data": {"sender": {"ocid": ocid, "private_id": other}, "msg": text}})
-    assert one.receive_code(0)["data"]["msg"] == text
-    assert two.receive_code(0)["data"]["sender"] == {"ocid": ocid, "private_id": other}
-
-
 def test_ourchat_v2_among_websockets(system: Cluster, call: Call, dial: Dial) -> None:
     friend, plain = dial(system.edges[0]).register(), call(1)
     account = V2User.registration(friend.account) | {"email": f"{a_name()}@dragoman.test"}
@@ -155,18 +142,3 @@ def test_pipelined_lines_are_answered_before_the_end(call: Call) -> None:
     assert plain.receive_line() == "register_succ|注册成功！"
     assert plain.receive_line().startswith("login_succ|")
     assert plain.receive_line() == ""
-
-
-# Invalid input
-
-
-@pytest.mark.parametrize("value", ["[]", "12 ", '"text"', '{"code":12', '{"code":abc}', "[" * 100 + "]" * 100])
-def test_a_value_that_is_no_frame_is_rejected(call: Call, value: str) -> None:
-    plain = call(0)
-    assert plain.request({"code": 12}, 12) == {"code": 12, "status": 0}
-    plain.send(value)
-    if value.endswith("12"):
-        plain.end_sending()
-    assert plain.receive()["code"] == 18
-    if not value.endswith("12"):
-        assert plain.request({"code": 12}, 12) == {"code": 12, "status": 0}

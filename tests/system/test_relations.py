@@ -1,7 +1,4 @@
-"""Friendships and memberships as v1 shows them, in a live connection and after an absence.
-
-Any dialect may cause them.
-"""
+"""Friendships and memberships as v1 shows them after an absence, and the names beside messages."""
 
 import json
 import time
@@ -46,96 +43,8 @@ def is_notified(vic: DialectUser, code: int, **data: object) -> None:
     assert (frame["data"], type(frame["time"])) == (data, int)
 
 
-def group_of_v1(vic: DialectUser, name: str = "v1's") -> int:
-    made = vic.request(v1(8, group_name=name, ocid=vic.number), '"code":10')
-    return int(json.loads(made)["data"]["group_id"])
-
-
 def group_of_pipe(pat: DialectUser) -> int:
     return int(pat.request(f"create_group|{pat.number}|pipe's|{pat.token}", "create_group_succ|").split("|")[1])
-
-
-def group_of_service(sue: DialectUser, *uuids: str) -> int:
-    member = [{"id": uuid} for uuid in uuids]
-    content = {"token": sue.token, "name": "service's", "is_group": True, "member": member}
-    return int(json.loads(sue.request({"service_code": 7, "content": content}, '"success"'))["content"]["chat"])
-
-
-def named(name: str) -> dict[str, str]:
-    return {"name": name, "group_name": name}
-
-
-# Friends
-
-
-def befriend(vic: DialectUser, pat: DialectUser) -> None:
-    """A friendship is requested in OurChat v1 and accepted in pipe."""
-    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
-    pat.receive(f"friend_request|1|{vic.number}||")
-    pat.request(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|同意请求！")
-    is_notified(vic, 10, add_ocid=pat.number, ocid=vic.number)
-
-
-def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter) -> None:
-    """The end of the friendship is not shown in v1. Afterwards, a new friendship can be requested."""
-    pat = enter("pipe")
-    befriend(vic, pat)
-    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
-    vic.receive('"code":18')
-    pat.request(f"del_friend|{pat.number}|{vic.number}|{pat.token}", "del_friend_succ|")
-    befriend(vic, pat)
-
-
-# Members
-
-
-def test_an_application_made_in_pipe(vic: DialectUser, enter: Enter) -> None:
-    pat, group = enter("pipe"), group_of_v1(vic)
-    pat.request(f"join_group|{pat.number}|{group}|please|{pat.token}", "join_group_succ|")
-    is_notified(vic, 9, group_id=group, ocid=pat.number, text="please")
-    vic.send(v1(10, group_id=group, ocid=pat.number))
-    is_notified(vic, 10, group_id=group, group_name="v1's", ocid=pat.number)
-    pat.request(f"get_user_group|{pat.number}|{pat.token}", f"groupinfo|1|{group}")
-
-
-@pytest.mark.parametrize(("accepted", "words"), [(1, "同意请求！"), (0, "拒绝请求！")])
-def test_an_application_handled_in_pipe(vic: DialectUser, enter: Enter, accepted: int, words: str) -> None:
-    pat = enter("pipe")
-    group = group_of_pipe(pat)
-    vic.send(v1(9, group_id=group, ocid=vic.number))
-    pat.receive(f"group_request|1|{vic.number}|{group}||")
-    pat.request(f"hand_group_request|{vic.number}|{group}|{accepted}|{pat.token}", f"hand_group_request_succ|{words}")
-    if accepted:
-        is_notified(vic, 10, group_id=group, group_name="pipe's", ocid=vic.number)
-    else:
-        is_notified(vic, 11, group_id=group, ocid=vic.number)
-
-
-def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: DialectUser, enter: Enter) -> None:
-    sue, pat = enter("service"), enter("pipe")
-    group = group_of_service(sue)
-    vic.send(v1(9, group_id=group, ocid=vic.number))
-    is_notified(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
-    pat.request(f"join_group|{pat.number}|{group}||{pat.token}", "join_group_succ|")
-    is_notified(vic, 10, group_id=group, group_name="service's", ocid=pat.number)
-    other = enter("service")
-    other.request({"service_code": 6, "content": {"token": other.token, "chat": group}}, '"success"')
-    is_notified(vic, 10, group_id=group, group_name="service's", ocid=other.number)
-
-
-def test_a_new_member_of_a_service_group_is_notified(vic: DialectUser, enter: Enter) -> None:
-    """The dialect service names members by uuid. The test finds the uuid in a group that has both users."""
-    sue = enter("service")
-    first = group_of_service(sue)
-    vic.send(v1(9, group_id=first, ocid=vic.number))
-    is_notified(vic, 10, group_id=first, group_name="service's", ocid=vic.number)
-    listed = json.loads(sue.request({"service_code": 4, "content": {"token": sue.token}}, '"values"'))
-    (uuid,) = {one["id"] for one in listed["content"]["values"][0]["usrs"]} - {sue.uuid}
-    group = group_of_service(sue, uuid)
-    is_notified(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
-
-
-# After an absence
 
 
 def test_stored_notifications_arrive_once_at_the_next_login(vic: DialectUser, enter: Enter, system: Cluster) -> None:
@@ -161,9 +70,6 @@ def test_stored_notifications_arrive_once_at_the_next_login(vic: DialectUser, en
         pat.request(f"send_message|0|{pat.number}|{vic.number}|0|ping|{pat.token}", "send_message_succ|")
         again.receive('"msg":"ping"')
         assert again.pending == []
-
-
-# Names beside messages
 
 
 def v2_sends(wil: DialectUser, session: int, text: str) -> None:

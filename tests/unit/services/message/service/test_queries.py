@@ -406,10 +406,10 @@ async def test_own_history_has_own_messages_alone_also_of_a_former_membership(
     """The ranges that are read are bounded."""
     monkeypatch.setattr(queries, "_OWN_RANGE", 3)
     await harness.post(ROOM, "12112")
+    harness.members[0] = Member(ANN, Role.LEFT, 1, 3, 1)
     bob = await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, actor=BOB, own=True))
     assert ([one.index for one in bob.messages], bob.upto, bob.head) == ([2], 3, 5)
     left = GetHistory(ROOM, 4, 9, older=False, actor=ANN, own=True, left=True)
-    harness.members = [Member(ANN, Role.LEFT, 1, 3, 1)]
     ann = await harness.queries.history(left)
     assert ([one.index for one in ann.messages], ann.upto) == ([4], 5)
     with pytest.raises(RequestError) as rejected:

@@ -45,6 +45,8 @@ async def test_the_last_active_chats_come_first_with_their_newest_messages(harne
     ]  # fmt: skip
     assert [chat.unread for chat in resumed.chats] == [4, 1, 0]
     assert (resumed.more, resumed.gone, resumed.rewound) == (False, [], False)
+    harness.entries[0] = ChatEntry(ROOM, 1, 1, (ANN, BOB))
+    assert [chat.pair for chat in (await resume(harness)).chats] == [(ANN, BOB), None, None]
 
 
 async def test_chats_of_which_the_client_has_everything_are_left_out(harness: QueryHarness) -> None:
