@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -75,7 +76,8 @@ class CommandGroup(LazyGroup):
     printed as one sentence, with exit status 1. Ctrl-C and SIGTERM end a command without a message."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        signal.signal(signal.SIGTERM, _interrupt)
+        if threading.current_thread() is threading.main_thread():  # another thread receives no signals
+            signal.signal(signal.SIGTERM, _interrupt)
         _open_closed_streams()
         _replace_lacking_characters()
         _require_text(args[0] if args and args[0] is not None else extra.get("args") or sys.argv[1:])
