@@ -137,9 +137,11 @@ class Browsing:
         self.page = ChatPage(self._context.new_page(), self._origin).open().until_connected()
 
     def second_tab(self) -> ChatPage:
-        """Logs out, and opens another tab. No user is signed in in any tab then."""
+        """Logs out, and opens another tab, which hears nothing of this one. No user is signed in in any tab then."""
         self.page.log_out()
-        return ChatPage(self._context.new_page(), self._origin).open()
+        tab = self._context.new_page()
+        tab.add_init_script("Object.defineProperty(BroadcastChannel.prototype, 'onmessage', { set() {} });")
+        return ChatPage(tab, self._origin).open()
 
     def lose(self) -> int:
         """Makes the push service end the subscription. Returns the number of the subscription."""
