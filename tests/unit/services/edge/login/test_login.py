@@ -98,6 +98,23 @@ async def test_a_token_is_accepted_for_its_own_account_only(
     assert checks.count == 1
 
 
+@pytest.mark.parametrize(("path", "frame", "error"), [
+    ("/ws/native", '{{"op":"token","id":1,"token":"{}"}}', '"code":"unauthenticated"'),
+    ("/ws/service", '{{"service_code":4,"content":{{"token":"{}"}}}}', '"state_code":401'),
+])  # fmt: skip
+async def test_a_connection_accepts_no_token_of_another_account(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, path: str, frame: str, error: str
+) -> None:
+    async def check(verifier: TokenVerifier, token: str) -> Claims:
+        return Claims(AccountId(int(token[-1])), "sid", 0, 2**31, "jti")
+
+    monkeypatch.setattr(TokenVerifier, "check", check)
+    monkeypatch.setattr(TokenVerifier, "check_with_scopes", check)
+    wire = dial((await cluster.add_edge()).endpoint, path)
+    replies = [await reply_to(wire, frame.format(SERVICE_TOKEN[:-1] + account)) for account in "121"]
+    assert [error in reply for reply in replies] == [False, True, False]
+
+
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_an_expired_token_is_rejected(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
