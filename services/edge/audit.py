@@ -11,6 +11,7 @@ is lost: the log names the message, and the counter names the stage at which it 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -65,22 +66,14 @@ Place = tuple[ChatId, int]
 """The chat and the index of a message."""
 
 
+@dataclass(frozen=True)
 class MessageLocator:
-    def __init__(
-        self,
-        node: NodeId,
-        accounts: LocalAccounts,
-        chats: LocalChats,
-        resync: Resync,
-        read_state: ReadStateFlusher,
-        journal: MessageJournal,
-    ) -> None:
-        self._node = node
-        self._accounts = accounts
-        self._chats = chats
-        self._resync = resync
-        self._read_state = read_state
-        self._journal = journal
+    _node: NodeId
+    _accounts: LocalAccounts
+    _chats: LocalChats
+    _resync: Resync
+    _read_state: ReadStateFlusher
+    _journal: MessageJournal
 
     def serve(self, bus: Bus) -> None:
         """Must be called before the bus client starts."""

@@ -120,22 +120,15 @@ class MessageContext(NamedTuple):
         return EncodedMessage(message, pair, self.summaries.get(message.sender), quote)
 
 
+@dataclass(frozen=True)
 class MissedReader:
     """Reads missed messages. All connections of a node share this reader."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        syncs: SyncRequests,
-        read_state: ReadStateFlusher,
-        quotes: QuoteReader,
-        left_out: LeftOutMessages,
-    ) -> None:
-        self._bus = bus
-        self._left_out = left_out
-        self._quotes = quotes
-        self._syncs = syncs
-        self._read_state = read_state
+    _bus: Bus
+    _syncs: SyncRequests
+    _read_state: ReadStateFlusher
+    _quotes: QuoteReader
+    _left_out: LeftOutMessages
 
     async def first_page(
         self, account: AccountId, device: LoginDevice, other_nodes: Collection[NodeId], *, bare: bool

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import UNSET
@@ -169,24 +170,16 @@ def _to_display(message: Message) -> DisplayMessage:
 _PATH = "/media/"
 
 
+@dataclass(frozen=True)
 class AccountHandler:
     """Every method may raise RequestError."""
 
-    def __init__(
-        self,
-        forwarder: Forwarder,
-        accounts: LocalAccounts,
-        profiles: RequestCoalescer[AccountId, Profile | None],
-        media: MediaService,
-        ephemeral: EphemeralHub,
-        guests: LocalGuests,
-    ) -> None:
-        self._ephemeral = ephemeral
-        self._guests = guests
-        self._forwarder = forwarder
-        self._media = media
-        self._accounts = accounts
-        self._profiles = profiles
+    _forwarder: Forwarder
+    _accounts: LocalAccounts
+    _profiles: RequestCoalescer[AccountId, Profile | None]
+    _media: MediaService
+    _ephemeral: EphemeralHub
+    _guests: LocalGuests
 
     def handlers(self) -> Handlers:
         return {

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from services.edge.canonical.commands import AuthCommand, GetServerStatus, RenewToken, RequestVerification
@@ -42,24 +43,16 @@ long for them."""
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
 class AuthHandler:
     """Every method may raise RequestError."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        requests: AuthRequests,
-        login: LoginFlow,
-        verification: VerificationFlow,
-        state: AuthState,
-        lookup: AccountLookup,
-    ) -> None:
-        self._bus = bus
-        self._requests = requests
-        self._login = login
-        self._verification = verification
-        self._state = state
-        self._lookup = lookup
+    _bus: Bus
+    _requests: AuthRequests
+    _login: LoginFlow
+    _verification: VerificationFlow
+    _state: AuthState
+    _lookup: AccountLookup
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
         await self._login.authenticate(session, request)

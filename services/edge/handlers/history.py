@@ -3,6 +3,7 @@ Fetched messages count as delivered."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -297,18 +298,16 @@ class ClientSearches:
             return await self._bus.request(on.SEARCH_INCOMPLETE, command, retry=True, wait_for_service=False)
 
 
+@dataclass(frozen=True)
 class ChatReads:
     """Marks chats as read. Most clients mark the last message of the chat. Then nothing is unread, and the message
     service is not queried. It is not queried either if the client does not want the number."""
 
-    def __init__(
-        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, read_state: ReadStateFlusher, reads: ReadEvents
-    ) -> None:
-        self._bus = bus
-        self._reads = reads
-        self._accounts = accounts
-        self._chats = chats
-        self._read_state = read_state
+    _bus: Bus
+    _accounts: LocalAccounts
+    _chats: LocalChats
+    _read_state: ReadStateFlusher
+    _reads: ReadEvents
 
     def handlers(self) -> Handlers:
         return {

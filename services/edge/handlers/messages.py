@@ -5,6 +5,7 @@ messages, which means that their content is posted as new messages to other chat
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -54,17 +55,15 @@ _PREVIEW_BYTES = 1024 * 1024
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True)
 class MessageResolver:
     """`clock` is the clock of the connections."""
 
-    def __init__(
-        self, bus: Bus, accounts: LocalAccounts, media: MediaService, quotes: QuoteReader, clock: Callable[[], float]
-    ) -> None:
-        self._bus = bus
-        self._quotes = quotes
-        self._accounts = accounts
-        self._media = media
-        self._clock = clock
+    _bus: Bus
+    _accounts: LocalAccounts
+    _media: MediaService
+    _quotes: QuoteReader
+    _clock: Callable[[], float]
 
     async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
         """Return messages to one chat, or the last part of a file, as messages that only have to be posted. Raises
@@ -256,18 +255,16 @@ _LEADER_SECONDS = 1.0
 no second effect."""
 
 
+@dataclass(frozen=True)
 class MessageChanger:
     """Sends edits, recalls, reactions and pins to the message service, and reads the pages of such changes. `clock` is
     the clock of `leaders`. Every method may raise RequestError."""
 
-    def __init__(
-        self, bus: Bus, node: NodeId, leaders: Leaders, messages: MessageResolver, clock: Callable[[], float]
-    ) -> None:
-        self._bus = bus
-        self._node = node
-        self._leaders = leaders
-        self._messages = messages
-        self._clock = clock
+    _bus: Bus
+    _node: NodeId
+    _leaders: Leaders
+    _messages: MessageResolver
+    _clock: Callable[[], float]
 
     def handlers(self) -> Handlers:
         return {
@@ -311,16 +308,14 @@ _NO_CLIENT_S_NAME = "\0forward "
 first character."""
 
 
+@dataclass(frozen=True)
 class MessageForwarder:
     """`clock` is the clock of the connections. Every method may raise RequestError."""
 
-    def __init__(
-        self, bus: Bus, publisher: MessagePublisher, resolver: MessageResolver, clock: Callable[[], float]
-    ) -> None:
-        self._bus = bus
-        self._publisher = publisher
-        self._resolver = resolver
-        self._clock = clock
+    _bus: Bus
+    _publisher: MessagePublisher
+    _resolver: MessageResolver
+    _clock: Callable[[], float]
 
     def handlers(self) -> Handlers:
         return {ForwardMessage: self.forward}

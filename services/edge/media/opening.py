@@ -94,22 +94,14 @@ async def sweep_uploads(store: MediaStore, retention: MediaRetention, found: Med
             await asyncio.sleep(pause)
 
 
+@dataclass(frozen=True)
 class MediaSweeper:
-    def __init__(
-        self,
-        node: NodeId,
-        media: MediaService,
-        store: MediaStore,
-        retention: MediaRetention,
-        counters: MediaCounters,
-        quota: MediaQuota,
-    ) -> None:
-        self._node = node
-        self._media = media
-        self._store = store
-        self._retention = retention
-        self._counters = counters
-        self._quota = quota
+    _node: NodeId
+    _media: MediaService
+    _store: MediaStore
+    _retention: MediaRetention
+    _counters: MediaCounters
+    _quota: MediaQuota
 
     async def run(self) -> None:
         wait = _FIRST_SECONDS

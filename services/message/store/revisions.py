@@ -4,6 +4,7 @@ expire."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -100,24 +101,16 @@ def revise(connection: sa.Connection, request: ChangeMessage, permissions: Chang
     return _Revision(connection, request, message, permissions, rev + 1, now).make()
 
 
+@dataclass(frozen=True)
 class _Revision:
     """One request for a change, under the lock of the chat's row. `rev`: the number of the change that it makes."""
 
-    def __init__(
-        self,
-        connection: sa.Connection,
-        request: ChangeMessage,
-        message: Message,
-        permissions: ChangePermissions,
-        rev: int,
-        now: int,
-    ) -> None:
-        self._connection = connection
-        self._request = request
-        self._message = message
-        self._permissions = permissions
-        self._rev = rev
-        self._now = now
+    _connection: sa.Connection
+    _request: ChangeMessage
+    _message: Message
+    _permissions: ChangePermissions
+    _rev: int
+    _now: int
 
     def make(self) -> Revised:
         match self._request.change:
