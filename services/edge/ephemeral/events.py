@@ -76,8 +76,7 @@ class OwnEvents:
             self._show(changed)
 
     def _show(self, changed: OwnChanged) -> None:
-        local = self._accounts.get(changed.account)
-        for recipient in local.recipients if local is not None else ():
+        for recipient in self._accounts.recipients(changed.account):
             if recipient.dialect.shows_ephemeral and (self._node, recipient.number) != changed.origin:
                 recipient.notify(changed)
 

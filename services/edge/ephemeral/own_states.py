@@ -47,7 +47,7 @@ class OwnStates:
         departed = [
             account
             for account, given in self._given.items()
-            if not self._is_connected(account, given.connection) and not self._accounts.is_leaving(account)
+            if self._accounts.recipient(account, given.connection) is None and not self._accounts.is_leaving(account)
         ]
         for account in departed[:_BATCH]:
             given = self._given[account].state
@@ -62,7 +62,3 @@ class OwnStates:
             await self._presence.change_states(
                 [presence_states.restore(self._node, account, given) for account, given in batch]
             )
-
-    def _is_connected(self, account: AccountId, connection: int) -> bool:
-        local = self._accounts.get(account)
-        return local is not None and any(one.number == connection for one in local.recipients)

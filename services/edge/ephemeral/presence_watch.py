@@ -100,10 +100,6 @@ class WatchLists:
     def watched(self) -> list[AccountId]:
         return list(self._by_account)
 
-    def watchers_of(self, account: AccountId) -> Collection[Watcher]:
-        """The connections of this account that watch other accounts."""
-        return [watcher for watcher in self.watchers.values() if watcher.account == account]
-
     def observe(self, states: dict[AccountId, GivenState]) -> None:
         """Note the present states. An account whose state has changed is marked as `behind` for its watchers."""
         for account, state in states.items():
@@ -153,7 +149,7 @@ class PresenceWatch:
         """Return the present states. Later states will be pushed. Raises RequestError."""
         allowed, now = await self._find_allowed(account, wanted), self._clock()
         states = await self._read(allowed)
-        recipient = self._recipient(account, connection)
+        recipient = self._accounts.recipient(account, connection)
         if recipient is None:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
         watcher = Watcher(account, recipient, frozenset(wanted), allowed, now)
@@ -175,9 +171,10 @@ class PresenceWatch:
     def check_again(self, account: AccountId) -> None:
         """Check again which presence this account may see, because another account has blocked or unblocked it. Until
         that check, its connections are shown no changes."""
-        for watcher in self._lists.watchers_of(account):
-            watcher.checked = None
-            watcher.blocks += 1
+        for watcher in self._lists.watchers.values():
+            if watcher.account == account:
+                watcher.checked = None
+                watcher.blocks += 1
 
     async def run(self) -> None:
         while True:
@@ -216,7 +213,7 @@ class PresenceWatch:
         due."""
         due: list[tuple[int, Watcher]] = []
         for number, watcher in list(self._lists.watchers.items()):
-            if self._recipient(watcher.account, number) is not watcher.recipient:
+            if self._accounts.recipient(watcher.account, number) is not watcher.recipient:
                 self._lists.remove(number)
             elif watcher.checked is None or self._clock() - watcher.checked > _CHECKED_SECONDS:
                 due.append((number, watcher))
@@ -249,7 +246,3 @@ class PresenceWatch:
         except RedisError as error:
             _log.warning("watched presence not read", error=repr(error))
             return {}
-
-    def _recipient(self, account: AccountId, connection: int) -> Recipient | None:
-        local = self._accounts.get(account)
-        return next((one for one in local.recipients if one.number == connection), None) if local else None

@@ -141,8 +141,7 @@ class ReadDisplay:
             self._add(place, place.connection if announced.node == self._node else 0)
 
     def _add(self, place: ReadPlace, origin: int) -> None:
-        local = self._accounts.get(place.account)
-        recipients = local.recipients if local is not None else ()
+        recipients = self._accounts.recipients(place.account)
         if any(one.dialect.shows_ephemeral and one.number != origin for one in recipients):
             self._due.add((place.account, place.chat), origin)
 
@@ -153,8 +152,7 @@ class ReadDisplay:
             self._notify(found, batch.get((found.account, found.chat), 0))
 
     def _notify(self, found: ReadIndex, origin: int) -> None:
-        local = self._accounts.get(found.account)
         shown = ChatRead(found.chat, found.index, found.unread, found.mentions, found.unread_from)
-        for recipient in local.recipients if local is not None else ():
+        for recipient in self._accounts.recipients(found.account):
             if recipient.number != origin:
                 recipient.notify_ephemeral(shown)

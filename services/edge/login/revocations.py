@@ -108,8 +108,7 @@ class RevocationWatcher:
         """Apply revocations. A revocation that is received twice has no further effect."""
         self._verifier.revoked(revocations)
         for revocation in revocations:
-            local = self._accounts.get(revocation.account)
-            for recipient in local.recipients if local else ():
+            for recipient in self._accounts.recipients(revocation.account):
                 recipient.revoked(revocation)
 
     def maintenance(self, on: bool) -> None:

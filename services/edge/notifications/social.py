@@ -127,8 +127,7 @@ class SocialNotifier:
     def _shows_others_joins(self, account: AccountId) -> bool:
         """Whether the account is shown the joins of others. In a broadcast chat, most dialects show a join only to the
         new member, because pushing it to all members would delay messages."""
-        local = self._accounts.get(account)
-        return local is not None and any(recipient.dialect.shows_others_joins for recipient in local.recipients)
+        return any(recipient.dialect.shows_others_joins for recipient in self._accounts.recipients(account))
 
 
 def _shown_of(event: SocialEvent) -> Iterable[Event]:
@@ -229,7 +228,8 @@ class NotificationReceiver:
             case Revoked():
                 self._watcher.revoked(event.revocations)
             case Kicked():
-                self._disconnect(event.account)
+                for recipient in self._accounts.recipients(event.account):
+                    recipient.close(1008, DISCONNECTED)
             case MaintenanceSet():
                 self._watcher.maintenance(event.on)
             case VerificationOpened():
@@ -237,8 +237,3 @@ class NotificationReceiver:
                     self._verification.opened(client, event.ticket, event.passed)
             case _:  # a SocialEvent
                 self._social.notify(notify, event)
-
-    def _disconnect(self, account: AccountId) -> None:
-        local = self._accounts.get(account)
-        for recipient in local.recipients if local else ():
-            recipient.close(1008, DISCONNECTED)

@@ -188,8 +188,7 @@ class LocalAccounts:
 
     def names_senders(self, account: AccountId) -> bool:
         """Whether any of the account's connections here shows senders' names."""
-        local = self.by_account.get(account)
-        return local is not None and any(recipient.dialect.names_senders for recipient in local.recipients)
+        return any(recipient.dialect.names_senders for recipient in self.recipients(account))
 
     def __len__(self) -> int:
         return len(self.by_account)
@@ -197,10 +196,18 @@ class LocalAccounts:
     def get(self, account: AccountId) -> LocalAccount | None:
         return self.by_account.get(account)
 
+    def recipients(self, account: AccountId) -> tuple[Recipient, ...]:
+        """The account's connections on this node."""
+        local = self.by_account.get(account)
+        return local.recipients if local is not None else ()
+
+    def recipient(self, account: AccountId, connection: int) -> Recipient | None:
+        """The account's connection with this number; None if it has ended."""
+        return next((one for one in self.recipients(account) if one.number == connection), None)
+
     def connections(self, account: AccountId) -> int:
         """The number of the account's connections on this node."""
-        local = self.by_account.get(account)
-        return len(local.recipients) if local is not None else 0
+        return len(self.recipients(account))
 
     def is_full(self, account: AccountId) -> bool:
         """Whether the account has the most connections here that it may have."""
