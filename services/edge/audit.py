@@ -11,7 +11,7 @@ is lost: the log names the message, and the counter names the stage at which it 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -180,24 +180,17 @@ class DeliveryWatch:
         ]
 
 
+@dataclass
 class DeliveryAuditor:
-    def __init__(
-        self,
-        bus: Bus,
-        accounts: LocalAccounts,
-        locator: MessageLocator,
-        message_clock: RemoteClock,
-        metrics: EdgeMetrics,
-    ) -> None:
-        self._bus = bus
-        self._accounts = accounts
-        self._locator = locator
-        self._clock = message_clock
-        self._metrics = metrics
-        self._pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-        self._audited: set[AccountId] = set()
-        """The accounts whose audit is under way."""
-        self._reported: dict[tuple[AccountId, ChatId, int], None] = {}
+    _bus: Bus
+    _accounts: LocalAccounts
+    _locator: MessageLocator
+    _clock: RemoteClock
+    _metrics: EdgeMetrics
+    _pause: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep, init=False)
+    _audited: set[AccountId] = field(default_factory=set, init=False)
+    """The accounts whose audit is under way."""
+    _reported: dict[tuple[AccountId, ChatId, int], None] = field(default_factory=dict, init=False)
 
     async def run(self, accounts_per_second: float, interval_seconds: float) -> None:
         """Audit one account after the other until cancelled. Each account is audited at most once in the interval,

@@ -3,6 +3,7 @@ and then these messages count as delivered. The messages stay in the history, un
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.dialects.encoded_message import other_member
@@ -29,26 +30,18 @@ _TEXTS: Mapping[Language, str] = {
 _Skipped = tuple[AccountId, ChatId, int, DeviceId]
 
 
+@dataclass
 class LeftOutMessages:
     """No account is notified twice of the same messages. If an account could not be notified, the messages stay
     undelivered."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        publisher: MessagePublisher,
-        read_state: ReadStateFlusher,
-        tasks: Tasks,
-        clock: Callable[[], float],
-        language: Language,
-    ) -> None:
-        self._bus = bus
-        self._publisher = publisher
-        self._read_state = read_state
-        self._tasks = tasks
-        self._clock = clock
-        self._language = language
-        self._notifying: set[_Skipped] = set()
+    _bus: Bus
+    _publisher: MessagePublisher
+    _read_state: ReadStateFlusher
+    _tasks: Tasks
+    _clock: Callable[[], float]
+    _language: Language
+    _notifying: set[_Skipped] = field(default_factory=set, init=False)
 
     def skip(
         self,

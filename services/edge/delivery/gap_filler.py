@@ -8,6 +8,7 @@ fetched at once.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
@@ -44,27 +45,19 @@ FirstUndelivered = Callable[[AccountId, ChatId, int, int], int]
 """See ReadStateFlusher.first_undelivered."""
 
 
+@dataclass
 class GapFiller:
     """See services.edge.delivery.local_chats.GapWatcher."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        accounts: LocalAccounts,
-        first_undelivered: FirstUndelivered,
-        quotes: QuoteReader,
-        metrics: EdgeMetrics,
-        journal: MessageJournal,
-    ) -> None:
-        self._bus = bus
-        self._first_undelivered = first_undelivered
-        self._quotes = quotes
-        self._accounts = accounts
-        self._metrics = metrics
-        self._journal = journal
-        self._tasks = Tasks()
-        self._filling: dict[ChatId, asyncio.Task[None]] = {}
-        self._timers: dict[ChatId, asyncio.TimerHandle] = {}
+    _bus: Bus
+    _accounts: LocalAccounts
+    _first_undelivered: FirstUndelivered
+    _quotes: QuoteReader
+    _metrics: EdgeMetrics
+    _journal: MessageJournal
+    _tasks: Tasks = field(default_factory=Tasks, init=False)
+    _filling: dict[ChatId, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _timers: dict[ChatId, asyncio.TimerHandle] = field(default_factory=dict, init=False)
 
     async def stop(self) -> None:
         for timer in self._timers.values():

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, MessageChanged
 from services.edge.delivery.gap_filler import FirstUndelivered
@@ -23,23 +24,16 @@ _WORKERS = 8
 _JITTER_SECONDS = 0.3
 
 
+@dataclass
 class Resync:
-    def __init__(
-        self,
-        bus: Bus,
-        accounts: LocalAccounts,
-        chats: LocalChats,
-        first_undelivered: FirstUndelivered,
-        metrics: EdgeMetrics,
-    ) -> None:
-        self._bus = bus
-        self._accounts = accounts
-        self._chats = chats
-        self._first_undelivered = first_undelivered
-        self._metrics = metrics
-        self._stale: dict[AccountId, None] = {}
-        self._working: set[AccountId] = set()
-        self._has_stale = asyncio.Event()
+    _bus: Bus
+    _accounts: LocalAccounts
+    _chats: LocalChats
+    _first_undelivered: FirstUndelivered
+    _metrics: EdgeMetrics
+    _stale: dict[AccountId, None] = field(default_factory=dict, init=False)
+    _working: set[AccountId] = field(default_factory=set, init=False)
+    _has_stale: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def mark_stale(self, reason: str, accounts: Collection[AccountId] | None = None) -> None:
         """Compare these accounts soon, or all local accounts if `accounts` is None."""

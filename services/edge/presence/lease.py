@@ -5,6 +5,7 @@ refreshed."""
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
@@ -27,25 +28,16 @@ _REST_SECONDS = 30.0
 """The pause between two sweeps of all shards."""
 
 
+@dataclass
 class Lease:
-    def __init__(
-        self,
-        presence: Presence,
-        node: NodeId,
-        accounts: LocalAccounts,
-        mark_stale: MarkStale,
-        lease_seconds: float,
-        metrics: EdgeMetrics,
-        announcer: PresenceAnnouncer,
-    ) -> None:
-        self._metrics = metrics
-        self._announcer = announcer
-        self._presence = presence
-        self._node = node
-        self._accounts = accounts
-        self._mark_stale = mark_stale
-        self._seconds = lease_seconds
-        self._generation = ""
+    _presence: Presence
+    _node: NodeId
+    _accounts: LocalAccounts
+    _mark_stale: MarkStale
+    _seconds: float
+    _metrics: EdgeMetrics
+    _announcer: PresenceAnnouncer
+    _generation: str = field(default="", init=False)
 
     async def run(self) -> None:
         while True:
