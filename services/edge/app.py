@@ -53,7 +53,6 @@ from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.token_logins import TokenLoginReports
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
-from services.edge.media import MediaService
 from services.edge.media.opening import OpenedMedia, open_media
 from services.edge.metrics import EdgeMetrics
 from services.edge.notifications.social import NotificationReceiver, SocialNotifier
@@ -139,9 +138,11 @@ class Edge:
         # Clients
         self._syncs, self.sockets = SyncRequests(bus), client_sockets(settings.edge, settings.limits)
         missed_reader = MissedReader(bus, self._syncs, self.read_state, quotes, self.left_out)
-        transfers, own = _transfers(self.media, context), ephemeral.own
+        most_transfers, own = settings.edge.transfers_at_once, ephemeral.own
+        transfers = MediaTransfers(self.media, context.tasks, most_transfers, clock)
         services = LocalServices(accounts, chats, self.read_state, missed_reader, transfers, journal, own, guests)
-        self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
+        handler = dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
+        self.endpoint = ConnectionRegistry(context, services, self.publisher, handler, dialects)
         checks = self._verifier.check_with_scopes
         self._operations = HttpOperations(self.endpoint, HTTP_OPERATIONS, checks, settings, self.sockets)
         self.http = _http(bus, media, self._verifier, self._operations, self.publisher, settings, chat_client, tracer)
@@ -302,14 +303,6 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         gateway.stop_accepting()
         await edge.drain()
         running.cancel()
-
-
-def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:
-    return MediaTransfers(media, context.tasks, context.settings.edge.transfers_at_once, context.clock)
-
-
-def _traced(dispatcher: Dispatcher, tracer: "Tracer | None") -> Dispatcher | TracedHandler:
-    return dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
 
 
 def _http(

@@ -63,39 +63,26 @@ from shared.request_nonce import request_nonce_of
 from shared.tasks import time_left
 
 
+@dataclass(frozen=True)
 class Forwarder:
     """Repeats each request until the time of the operation ends. The nonce ensures that a request has its effect only
     once. Every method may raise RequestError."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    bus: Bus
 
     async def forward(self, command: Forwarded, actor: AccountId) -> msgspec.Struct:
         """Raises RequestError."""
         command.set_actor(actor)
         nonce = request_nonce_of(actor, getattr(command, "nonce", ""))
-        request = self._bus.request(command.route, command, retry=True, nonce=nonce)
-        reply: msgspec.Struct = await request
+        reply: msgspec.Struct = await self.bus.request(command.route, command, retry=True, nonce=nonce)
         return reply
-
-    async def find_accounts(self, uuids: list[str]) -> dict[str, AccountId]:
-        request = self._bus.send(FindAccounts(uuids), retry=True)
-        return (await request).accounts
-
-    async def look_up(self, identifier: str, actor: AccountId) -> list[AccountId]:
-        request = LookUpAccounts(identifier, actor)
-        return (await self._bus.send(request)).accounts
-
-    async def open_private_chat(self, other: AccountId, actor: AccountId) -> ChatId:
-        request = OpenPrivateChat(other, actor)
-        return (await self._bus.send(request, retry=True)).chat
 
     async def list_chats(self, command: ListChatViews, actor: AccountId) -> ChatViews:
         """Return the chats of all pages."""
         command.actor = actor
         chats: list[ChatWithMembers] = []
         while True:
-            page = await self._bus.send(command, retry=True)
+            page = await self.bus.send(command, retry=True)
             chats += page.chats
             if not page.more or not page.chats:
                 return ChatViews(chats)
@@ -209,8 +196,8 @@ class AccountHandler:
         return AccountView(profile) if profile else await self._forwarder.forward(command, actor)
 
     async def find(self, command: FindUsers, actor: AccountId) -> UsersFound:
-        accounts = await self._forwarder.look_up(command.query, actor)
-        found = await self.show(accounts)
+        named = await self._forwarder.bus.send(LookUpAccounts(command.query, actor))
+        found = await self.show(named.accounts)
         return UsersFound(tuple(profile for profile in found.profiles if not profile.deleted))
 
     async def show(self, accounts: Iterable[AccountId]) -> UsersFound:
@@ -257,7 +244,7 @@ class AccountHandler:
         return answer
 
     async def create_chat_by_uuid(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
-        found = await self._forwarder.find_accounts(list(command.uuids))
+        found = (await self._forwarder.bus.send(FindAccounts(list(command.uuids)), retry=True)).accounts
         if unknown := [uuid for uuid in command.uuids if uuid not in found]:
             raise RequestError(ErrorCode.NOT_FOUND, f"there is no account {unknown[0]:.64}", "member")
         members = [account for account in found.values() if account != actor]
@@ -265,8 +252,8 @@ class AccountHandler:
             return await self._forwarder.forward(CreateChat(members, command.name, join_policy=JoinPolicy.OPEN), actor)
         if len(members) != 1:
             raise RequestError(ErrorCode.INVALID, "a private chat has exactly one other member", "member")
-        chat = await self._forwarder.open_private_chat(members[0], actor)
-        return await self._forwarder.forward(GetChat(chat), actor)
+        opened = await self._forwarder.bus.send(OpenPrivateChat(members[0], actor), retry=True)
+        return await self._forwarder.forward(GetChat(opened.chat), actor)
 
     def _update_summary(self, account: AccountId, changed: SetProfile) -> None:
         """Note the new nickname, so that the account's next message already has it. Show the new signature of a guest

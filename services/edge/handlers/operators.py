@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from services.edge.canonical.irc_commands import ActAsOperator, BecomeOperator
-from services.edge.client.connection import Connection
 from services.edge.client.session import LoginSession
 from services.edge.ephemeral.nicks import NickEvents
 from services.edge.handlers.table import Handlers
@@ -12,7 +11,6 @@ from shared.bus.client import Bus
 from shared.contract.admin import OperatorAct, RecordOperatorAct
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Logout
 from shared.contract.errors import ErrorCode, Reason, RequestError
-from shared.contract.ids import AccountId
 from shared.contract.routes import Ack
 from shared.names import fold
 from shared.request_nonce import new_nonce
@@ -43,7 +41,7 @@ class IrcOperators:
             raise RequestError(ErrorCode.FORBIDDEN, "this login needs a verification", reason=Reason.NOT_VERIFIED)
         await self._bus.send(Logout(reply.sid, reply.account), retry=True, nonce=new_nonce())
         account = session.connection.account
-        await self._record(session.connection, OperatorAct.OPER, reply.account)
+        await self._requests.send(session.connection, RecordOperatorAct(OperatorAct.OPER, reply.account))
         self._nicks.make_operator(account)
         _log.info("operator of IRC", account=account, operator=reply.account)
         return Ack()
@@ -52,14 +50,8 @@ class IrcOperators:
         """Record the act, then carry it out. Raises RequestError."""
         account = session.connection.account
         self._nicks.check_operator(account)
-        if command.account:
-            await self._record(session.connection, OperatorAct.KILL, command.account)
-        else:
-            await self._record(session.connection, OperatorAct.WALLOPS, account)
+        act = OperatorAct.KILL if command.account else OperatorAct.WALLOPS
+        await self._requests.send(session.connection, RecordOperatorAct(act, command.account or account))
         if (face := session.summary()) is not None:  # without one, the connection has logged out meanwhile
             self._nicks.act(command, account, face)
         return Ack()
-
-    async def _record(self, connection: Connection, act: OperatorAct, account: AccountId) -> None:
-        """Raises RequestError."""
-        await self._requests.send(connection, RecordOperatorAct(act, account))

@@ -1,14 +1,14 @@
 """Deletes a guest of this node when the guest's last connection ends."""
 
 import asyncio
-from collections.abc import Collection
 from typing import Protocol
 
+from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.contract.auth import DeleteAccount
 from shared.contract.errors import RequestError
 from shared.contract.guests import KeepGuests
-from shared.contract.ids import AccountId, NodeId
+from shared.contract.ids import AccountId
 from shared.contract.model import ProfileSummary
 from shared.request_nonce import new_nonce
 from shared.tasks import Tasks
@@ -26,17 +26,11 @@ class Nicks(Protocol):
     def stop_monitoring(self, connection: int) -> None: ...
 
 
-class Connections(Protocol):
-    def connections(self, account: AccountId) -> int: ...
-
-    async def other_nodes(self, account: AccountId) -> Collection[NodeId]: ...
-
-
 class LocalGuests:
     """The guests that are connected to this node. If this node cannot delete a guest, or crashes, the auth service
     deletes the guest some minutes later."""
 
-    def __init__(self, bus: Bus, tasks: Tasks, nicks: Nicks, connections: Connections) -> None:
+    def __init__(self, bus: Bus, tasks: Tasks, nicks: Nicks, connections: LocalAccounts) -> None:
         self._bus = bus
         self._tasks = tasks
         self._nicks = nicks
