@@ -24,7 +24,7 @@ from services.auth.router import AuthUseCases, route
 from services.auth.service.administration import Administration
 from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
-from services.auth.service.directory import AccountDirectory, OwnData
+from services.auth.service.directory import AccountDirectory
 from services.auth.service.guests import Guests
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
@@ -145,7 +145,6 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
             deletion=deletion, sessions=sessions,
         ),
         directory=AccountDirectory(database=database, limits=limits),
-        own_data=OwnData(database=database, limits=limits),
         trail=login_trail,
         bots=bots,
         operator_bots=replace(bots, by_operator=True),

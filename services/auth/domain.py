@@ -205,7 +205,7 @@ def check_login(request: Login) -> None:
 def check_recovery(request: Recover) -> None:
     """Raises RequestError (`invalid`) for a malformed request. The result does not depend on whether the account
     exists."""
-    _check_identifier(request.username, "username")
+    check_identifier(request.username, "username")
     _check_answer(request.question_id, request.answer)
     check_new_secret(request.secret)
     check_origin(request.origin)
@@ -295,11 +295,7 @@ def check_opaque(name: str, field_name: str) -> None:
     _check(len(name) <= OPAQUE_CHARACTERS and name.isascii() and name.isprintable(), field_name, _OPAQUE_RULE)
 
 
-def check_identifier(identifier: str) -> None:
-    _check_identifier(identifier, "identifier")
-
-
-def _check_identifier(identifier: str, field_name: str) -> None:
+def check_identifier(identifier: str, field_name: str = "identifier") -> None:
     rule = f"must have 1 to {EMAIL_CHARACTERS} characters, and no NUL"
     _check(0 < len(identifier) <= EMAIL_CHARACTERS and "\0" not in identifier, field_name, rule)
 

@@ -10,7 +10,7 @@ from services.auth.metrics import AuthMetrics
 from services.auth.service.administration import Administration
 from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
-from services.auth.service.directory import AccountDirectory, OwnData
+from services.auth.service.directory import AccountDirectory
 from services.auth.service.guests import Guests
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_trail import LoginTrail
@@ -61,7 +61,6 @@ class AuthUseCases:
     mailed_links: MailedLinks
     administration: Administration
     directory: AccountDirectory
-    own_data: OwnData
     bots: Bots
     operator_bots: Bots
     trail: LoginTrail

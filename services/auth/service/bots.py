@@ -11,7 +11,7 @@ from services.auth import domain
 from services.auth.domain import IssuedToken
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import BotTokenIssuer, EventOutbox
+from services.auth.service.ports import EventOutbox, TokenIssuer
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, bots, trail
 from services.auth.store.bots import NewBot, NewBotToken, NewWebhookAccount
@@ -56,7 +56,7 @@ class Bots:
 
     settings: Settings
     database: Transactions
-    tokens: BotTokenIssuer
+    tokens: TokenIssuer
     limits: LoginLimiter
     revocations: TokenRevocations
     deletion: AccountDeletion

@@ -40,12 +40,6 @@ class AccountDirectory:
         active = await self.database.read(accounts.active_among, request.accounts)
         return InactiveAccounts([account for account in request.accounts if account not in active])
 
-
-@dataclass(frozen=True, kw_only=True)
-class OwnData:
-    database: Transactions
-    limits: LoginLimiter
-
     async def export(self, request: ExportLogins) -> AccountRecord:
         """Raises RequestError: `unauthenticated`, `rate_limited`, `not_found`, `invalid`, `unavailable`."""
         domain.check_actor(request.actor)

@@ -1,6 +1,6 @@
 """Passwords that users choose, and the secret that a logged-in user must enter again."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from services.auth import domain, verifiers
@@ -37,14 +37,10 @@ class NewPasswords:
         if secret.value.lower() in self.common:
             raise _unacceptable("this password is too common", Reason.CHOICE)
 
-    async def hash(self, texts: Sequence[str]) -> list[str]:
-        """See PasswordHashing."""
-        return await self.hasher.hash(texts)
-
     async def verifiers(self, secret: Secret) -> dict[Scheme, str]:
         """The verifiers of a new password, by scheme. See PasswordHashing."""
         texts = verifiers.verifier_texts(secret)
-        return dict(zip(texts, await self.hash(list(texts.values())), strict=True))
+        return dict(zip(texts, await self.hasher.hash(list(texts.values())), strict=True))
 
 
 def _unacceptable(text: str, reason: Reason) -> RequestError:

@@ -53,12 +53,10 @@ class TokenIssuer(Protocol):
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
         """Like `issue`, for a token that can be refreshed."""
 
-
-class BotTokenIssuer(Protocol):
     def issue_to_bot(
         self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float, sid: str = ""
     ) -> IssuedToken:
-        """Like TokenIssuer.issue, for a bot's token."""
+        """Like `issue`, for a bot's token."""
 
 
 class PublicKeySource(Protocol):

@@ -84,7 +84,7 @@ class Registration:
     async def _new_account(self, request: Register, subject: VerificationSubject | None) -> NewAccount:
         texts = verifiers.verifier_texts(request.secret)
         answers = [verifiers.plain_text(request.answer)] if request.answer else []
-        hashes = await self.passwords.hash([*texts.values(), *answers])
+        hashes = await self.passwords.hasher.hash([*texts.values(), *answers])
         return NewAccount(
             request=request,
             uuid=request.uuid or str(uuid.uuid4()),
