@@ -31,7 +31,6 @@ from shared.contract.subjects import HEARTBEAT, PRESENCE_INCOMPLETE
 from shared.database_service import DatabaseService
 from shared.presence.store import Presence
 from shared.settings import Settings
-from shared.settings.messages import MessageSettings
 from shared.tasks import run_beside
 from shared.telemetry import log
 
@@ -73,13 +72,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     bus.notify_connection_lost(member_lists.announcements_lost)
     service.open_port(DASHBOARD, store.check, presence.check)
-    watches = [announcements.run, Withdrawal(bus, leadership, service.ops.readiness).run]
+    withdrawal = Withdrawal(bus, leadership, service.ops.readiness)
+    watches: list[Callable[[], Coroutine[Any, Any, None]]] = [announcements.run, withdrawal.run]
     push = PushAnnouncer(bus, leadership.replica, store.list_recent, partial(leadership.leads, _FIRST_CHAT))
-    also = push.moved if settings.push.enabled else _announce_to_nobody
+    also = push.moved if settings.push.enabled else lambda _: None
     moved = MovedAnnouncer(bus.publish, store, leadership.replica, also)
-    watches += [moved.run]
-    watches += [push.run] if settings.push.enabled else []
-    watches += _upkeep(settings.message, store, leadership, metrics)
+    watches += [moved.run, *([push.run] if settings.push.enabled else [])]
+    if days := settings.message.retention_days:
+        # only one replica removes expired messages
+        watches += [partial(remove_expired, store, days, partial(leadership.leads, _FIRST_CHAT), metrics)]
     try:
         if await service.start(stopping):
             reconciler.start()
@@ -95,24 +96,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await service.close()
 
 
-def _announce_to_nobody(_: set[ChatId]) -> None:
-    """Announces nothing, because notifications are switched off."""
-
-
 async def _versions(presence: Presence, chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
     return (await presence.lookup(chats=chats)).versions
 
 
 async def _nodes(presence: Presence, accounts: Collection[AccountId]) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
     return (await presence.lookup(accounts)).nodes
-
-
-def _upkeep(
-    settings: MessageSettings, store: MessageStore, leadership: Leadership, metrics: MessageMetrics
-) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """The periodic tasks. Only one replica removes expired messages."""
-    days, is_elected = settings.retention_days, partial(leadership.leads, _FIRST_CHAT)
-    return [partial(remove_expired, store, days, is_elected, metrics)] if days else []
 
 
 async def _work(

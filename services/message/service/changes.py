@@ -2,6 +2,7 @@
 This module also returns pages of changes."""
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -46,30 +47,21 @@ class Announcer(Protocol):
         yet. `announce` does not raise, because edges find a change by a sync if its announcement is lost."""
 
 
+@dataclass(frozen=True)
 class MessageChanges:
     """Each public method is one use case. Raises RequestError."""
 
-    def __init__(
-        self,
-        store: MessageStore,
-        member_lists: MemberListPort,
-        versions: LookUpVersions,
-        announcer: Announcer,
-        metrics: MessageMetrics,
-        settings: MessageSettings,
-    ) -> None:
-        self._store = store
-        self._member_lists = member_lists
-        self._versions = versions
-        self._announcer = announcer
-        self._metrics = metrics
-        self._locks = WeakValueDictionary[ChatId, asyncio.Lock]()
-        """The lock of each chat while a change of it is under way."""
-        self._announced: dict[tuple[ChatId, int], None] = {}
-        """The chat and `rev` of the changes that this replica has announced last, so that it does not announce them a
-        second time."""
-        self._edit_ms = int(settings.edit_seconds * 1000)
-        self._recall_ms = int(settings.recall_seconds * 1000)
+    _store: MessageStore
+    _member_lists: MemberListPort
+    _versions: LookUpVersions
+    _announcer: Announcer
+    _metrics: MessageMetrics
+    _settings: MessageSettings
+    _locks: WeakValueDictionary[ChatId, asyncio.Lock] = field(default_factory=WeakValueDictionary, init=False)
+    """The lock of each chat while a change of it is under way."""
+    _announced: dict[tuple[ChatId, int], None] = field(default_factory=dict, init=False)
+    """The chat and `rev` of the changes that this replica has announced last, so that it does not announce them a
+    second time."""
 
     async def change(self, request: ChangeMessage) -> Changed:
         """Commit the change, announce it, and then reply; changes are announced in the order of `rev`.
@@ -107,8 +99,8 @@ class MessageChanges:
         leads = not is_private and actor in member_list.leaders
         first_index, _ = member_list.members[actor]
         times = member_list.change_times
-        edit_from = _changeable_from(now, self._edit_ms, times.edit)
-        recall_from = _changeable_from(now, self._recall_ms, times.recall)
+        edit_from = _changeable_from(now, self._settings.edit_seconds, times.edit)
+        recall_from = _changeable_from(now, self._settings.recall_seconds, times.recall)
         muted = member_list.check_muted(actor, now)
         return ChangePermissions(first_index, edit_from, recall_from, leads, leads or is_private, muted)
 
@@ -126,9 +118,9 @@ class MessageChanges:
         return member_list
 
 
-def _changeable_from(now: int, longest_ms: int, seconds: int | None) -> int:
+def _changeable_from(now: int, longest_seconds: float, seconds: int | None) -> int:
     """The time from which on messages may be changed. `seconds`: the limit that the group has set."""
-    ms = longest_ms if seconds is None else min(longest_ms, seconds * 1000)
+    ms = int(1000 * (longest_seconds if seconds is None else min(longest_seconds, seconds)))
     return now - ms if ms else _NEVER
 
 

@@ -2,6 +2,7 @@
 messages an account may read."""
 
 import asyncio
+from dataclasses import dataclass, field
 from functools import partial
 
 from services.message.domain import NO_SUCH_MESSAGE, message_size
@@ -29,16 +30,14 @@ from shared.contract.session import ChatEntry
 from shared.settings.messages import MessageSettings
 
 
+@dataclass(frozen=True)
 class OwnChats:
     """Stores private data of an account in a chat: its draft, and the index from which the chat counts as unread."""
 
-    def __init__(
-        self, store: MessageStore, member_lists: MemberListPort, versions: LookUpVersions, settings: MessageSettings
-    ) -> None:
-        self._store = store
-        self._member_lists = member_lists
-        self._versions = versions
-        self._counted = settings.unread_per_chat
+    _store: MessageStore
+    _member_lists: MemberListPort
+    _versions: LookUpVersions
+    _settings: MessageSettings
 
     async def mark_unread(self, request: MarkUnread) -> UnreadMarked:
         """Marks messages as unread. Raises RequestError."""
@@ -46,7 +45,7 @@ class OwnChats:
 
         def count(snapshot: Snapshot) -> UnreadMarked:
             states = chat_states(snapshot, {request.actor: [entry]})[request.actor]
-            counts = snapshot.unread(unread_spans(states, self._counted), request.actor)
+            counts = snapshot.unread(unread_spans(states, self._settings.unread_per_chat), request.actor)
             return UnreadMarked(*counts.get(request.chat, (0, 0)))
 
         heads = await self._store.read(lambda snapshot: snapshot.heads([request.chat]))
@@ -70,18 +69,16 @@ class OwnChats:
         return ChatEntry(chat, *require_member(member_list, account))
 
 
+@dataclass(frozen=True)
 class MessageFeed:
     """Each public method is one use case. Raises RequestError."""
 
-    def __init__(
-        self, store: MessageStore, member_lists: MemberListPort, versions: LookUpVersions, settings: MessageSettings
-    ) -> None:
-        self._store = store
-        self._member_lists = member_lists
-        self._versions = versions
-        self._reply_bytes = settings.reply_bytes
-        self._following = asyncio.Lock()
-        """The lock lets this replica prepare only one reply at a time, because the search service can wait."""
+    _store: MessageStore
+    _member_lists: MemberListPort
+    _versions: LookUpVersions
+    _settings: MessageSettings
+    _following: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    """The lock lets this replica prepare only one reply at a time, because the search service can wait."""
 
     async def positions(self, request: ListPositions) -> PositionPage:
         async with self._following:
@@ -90,7 +87,7 @@ class MessageFeed:
     async def follow(self, request: FollowChats) -> News:
         async with self._following:
             limit = min(max(1, request.limit), MAX_FOLLOWED_MESSAGES)
-            return await self._store.read_news(request.positions[:MAX_FOLLOWED], limit, self._reply_bytes // 2)
+            return await self._store.read_news(request.positions[:MAX_FOLLOWED], limit, self._settings.reply_bytes // 2)
 
     async def visible(self, request: ReadVisible) -> Visible:
         """Which of the found messages the actor may read. As for the history, the present member lists decide."""
@@ -103,7 +100,9 @@ class MessageFeed:
             if request.account in member_list.members:
                 first[chat] = member_list.members[request.account][0]
         spans = sorted((chat, max(low, first[chat]), high) for chat, low, high in request.ranges if chat in first)
-        return await self._store.read(partial(_read_visible, spans=spans, budget=self._reply_bytes // 2), brief=False)
+        return await self._store.read(
+            partial(_read_visible, spans=spans, budget=self._settings.reply_bytes // 2), brief=False
+        )
 
 
 def _read_visible(snapshot: Snapshot, spans: list[tuple[ChatId, int, int]], budget: int) -> Visible:

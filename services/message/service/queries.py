@@ -71,23 +71,16 @@ LookUpNodes = Callable[[Collection[AccountId]], Awaitable[Mapping[AccountId, tup
 """Looks up the nodes of accounts in presence; None if presence is unknown."""
 
 
+@dataclass(frozen=True)
 class MessageSearch:
     """Finds one stored message for an operator: its chat and index, its times, and the members that have received
     it."""
 
-    def __init__(
-        self,
-        store: MessageStore,
-        member_lists: MemberListPort,
-        versions: LookUpVersions,
-        nodes: LookUpNodes,
-        settings: MessageSettings,
-    ) -> None:
-        self._store = store
-        self._member_lists = member_lists
-        self._versions = versions
-        self._nodes = nodes
-        self._pushed = settings.pushed_per_chat
+    _store: MessageStore
+    _member_lists: MemberListPort
+    _versions: LookUpVersions
+    _nodes: LookUpNodes
+    _settings: MessageSettings
 
     async def find(self, request: FindMessage) -> StoredMessage:
         """Raises RequestError."""
@@ -128,7 +121,7 @@ class MessageSearch:
         for account, joined in members.items():
             cursor = from_joining(cursors.get((account, chat), Cursor()), joined)
             arrived[account] = cursor.covers(index)
-            missed = undelivered_ranges(cursor, head, self._pushed)
+            missed = undelivered_ranges(cursor, head, self._settings.pushed_per_chat)
             if not arrived[account] and index < first_undelivered(cursor, missed):
                 expired.append(account)
         return arrived, expired
@@ -160,24 +153,15 @@ _OWN_RANGE = 20_000
 """The most messages that one request for an account's own messages examines. This takes some hundredths of a second."""
 
 
+@dataclass(frozen=True)
 class MessageQueries:
     """Each public method is one use case. Raises RequestError."""
 
-    def __init__(
-        self,
-        store: MessageStore,
-        member_lists: MemberListPort,
-        list_chats: RequestChatList,
-        versions: LookUpVersions,
-        settings: MessageSettings,
-    ) -> None:
-        self._store = store
-        self._member_lists = member_lists
-        self._list_chats = list_chats
-        self._versions = versions
-        self._pushed, self._counted = settings.pushed_per_chat, settings.unread_per_chat
-        self._delivered_ranges = settings.delivered_ranges
-        self._reply_bytes = settings.reply_bytes
+    _store: MessageStore
+    _member_lists: MemberListPort
+    _list_chats: RequestChatList
+    _versions: LookUpVersions
+    _settings: MessageSettings
 
     # Sync
 
@@ -196,8 +180,8 @@ class MessageQueries:
         self, snapshot: Snapshot, request: Sync, lists: Mapping[AccountId, Iterable[ChatEntry]]
     ) -> dict[AccountId, Synced]:
         """The state of the first account, and of as many other accounts as fit into the reply."""
-        budget, synced, known = _ByteBudget(self._reply_bytes), dict[AccountId, Synced](), frozenset(request.known)
-        limit = request.newest or self._pushed
+        budget, synced, known = self._budget(), dict[AccountId, Synced](), frozenset(request.known)
+        limit = request.newest or self._settings.pushed_per_chat
         for account, states in chat_states(snapshot, lists, request.devices).items():
             if synced and budget.left <= 0:
                 break
@@ -217,7 +201,9 @@ class MessageQueries:
 
     async def resume(self, request: Resume) -> Resumed:
         entries = await list_all_chats(self._list_chats, request.account, states=True)
-        return await self._store.read(lambda snapshot: resume(snapshot, request, entries, self._counted))
+        return await self._store.read(
+            lambda snapshot: resume(snapshot, request, entries, self._settings.unread_per_chat)
+        )
 
     # Unread messages
 
@@ -231,15 +217,15 @@ class MessageQueries:
         account = request.account
         states = chat_states(snapshot, {account: entries})[account]
         if request.by_chat:
-            counts = snapshot.unread(unread_spans(states, self._counted), account)
+            counts = snapshot.unread(unread_spans(states, self._settings.unread_per_chat), account)
             return Unread(sum(count for count, _ in counts.values()), [], chats=counts)
-        missed = {one.chat: one.missed(self._pushed) for one in states}
+        missed = {one.chat: one.missed(self._settings.pushed_per_chat) for one in states}
         spans = [span for one in missed.values() for span in one.spans]
         total = snapshot.count(spans, account)
         if request.count <= 0:
             return Unread(total, [])
-        limit = min(request.count, total, self._reply_bytes // UNREAD_OVERHEAD_BYTES + 1)
-        oldest = take_fitting(snapshot.oldest(spans, account, limit), self._reply_bytes)
+        limit = min(request.count, total, self._settings.reply_bytes // UNREAD_OVERHEAD_BYTES + 1)
+        oldest = take_fitting(snapshot.oldest(spans, account, limit), self._settings.reply_bytes)
         messages = sorted(snapshot.messages(oldest), key=lambda message: (message.time, message.id))
         left_out = {
             chat: (one.first - 1, snapshot.count(one.too_old, account)) for chat, one in missed.items() if one.too_old
@@ -268,11 +254,11 @@ class MessageQueries:
         unread_from: dict[AccountId, int] = {}
         for account, (_, joined) in members.items():
             cursor = from_joining(cursors.get((readers[account], chat), Cursor()), joined)
-            missed = undelivered_ranges(cursor, head, self._pushed)
+            missed = undelivered_ranges(cursor, head, self._settings.pushed_per_chat)
             unread_from[account] = first_undelivered(cursor, missed)
         last = min(head, after + request.limit) if request.limit > 0 else head
         rows = snapshot.messages([(chat, after + 1, last)] if members or changed is not None else [])
-        page = _MessagePage(rows, _ByteBudget(self._reply_bytes))
+        page = _MessagePage(rows, self._budget())
         messages = page.take(chat)
         return ChatSynced(
             chat=chat,
@@ -310,7 +296,7 @@ class MessageQueries:
             ordered = iter(sorted(messages, key=lambda message: abs(message.index - request.around)))
         else:
             ordered = iter(messages[::-1] if request.older else messages)
-        page = _MessagePage(ordered, _ByteBudget(self._reply_bytes), reactions)
+        page = _MessagePage(ordered, self._budget(), reactions)
         sent = page.take(chat)
         shown = {one.index: found for one in sent if (found := reactions.get((chat, one.index))) is not None}
         reply = History(sent, head, page.full, rev, shown)
@@ -328,7 +314,7 @@ class MessageQueries:
         chat, head = request.chat, snapshot.heads([request.chat]).get(request.chat, 0)
         start = max(1, request.start)
         last = min(head, start + _OWN_RANGE - 1)
-        page = _MessagePage(snapshot.sent_by(request.actor, (chat, start, last)), _ByteBudget(self._reply_bytes))
+        page = _MessagePage(snapshot.sent_by(request.actor, (chat, start, last)), self._budget())
         sent = page.take(chat)
         return History(sent, head, page.full, upto=sent[-1].index if page.full else last)
 
@@ -340,16 +326,19 @@ class MessageQueries:
         (one,) = chat_states(snapshot, {account: [entry]})[account]
         read = read_up_to(one.cursor, min(index, one.head))._replace(unread_from=None)
         then = one._replace(cursor=read)
-        unread = snapshot.unread(unread_spans([then], self._counted), account).get(entry.chat, (0, 0))
+        unread = snapshot.unread(unread_spans([then], self._settings.unread_per_chat), account).get(entry.chat, (0, 0))
         return msgspec.structs.replace(reply, unread=unread, read=then.cursor.read_index)
 
     async def quoted(self, request: GetQuoted) -> Quoted:
         spans = [(request.chat, index, index) for index in sorted(set(request.indexes))[:MAX_HISTORY_COUNT]]
 
         def read(snapshot: Snapshot) -> Quoted:
-            return Quoted(_MessagePage(snapshot.messages(spans), _ByteBudget(self._reply_bytes)).take(request.chat))
+            return Quoted(_MessagePage(snapshot.messages(spans), self._budget()).take(request.chat))
 
         return await self._store.read(read)
+
+    def _budget(self) -> "_ByteBudget":
+        return _ByteBudget(self._settings.reply_bytes)
 
     async def _member_list(self, chat: ChatId) -> ChatMembers:
         return await load_members(self._member_lists, self._versions, chat)
@@ -364,7 +353,7 @@ class MessageQueries:
         )
 
     async def mark_read(self, request: MarkRead) -> Marked:
-        await self._store.mark_read(request.ranges, self._delivered_ranges, request.positions)
+        await self._store.mark_read(request.ranges, self._settings.delivered_ranges, request.positions)
         return Marked()
 
     async def open_device(self, request: OpenDevice) -> DeviceOpened:
@@ -397,7 +386,7 @@ class MessageQueries:
     ) -> ReadIndexes:
         found: list[ReadIndex] = []
         for account, states in chat_states(snapshot, lists).items():
-            spans = unread_spans(states, self._counted) if counts else []
+            spans = unread_spans(states, self._settings.unread_per_chat) if counts else []
             unread = snapshot.unread(spans, account)
             found += [
                 ReadIndex(

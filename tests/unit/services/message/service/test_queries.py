@@ -1,5 +1,7 @@
 """Tests syncs, unread messages, history and read state, on both databases."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 import structlog
@@ -395,8 +397,8 @@ async def test_history_around_an_index_or_a_time_has_both_sides(harness: QueryHa
 async def test_a_page_around_an_index_has_the_nearest_that_fit(harness: QueryHarness) -> None:
     await harness.post(ROOM, "121212121")
     (one,) = (await harness.queries.history(GetHistory(ROOM, 1, 1, False, ANN))).messages
-    harness.queries._reply_bytes = 3 * message_size(one)
-    page = await harness.queries.history(GetHistory(ROOM, 1, 9, False, ANN, around=5))
+    settings = MessageSettings().model_copy(update={"reply_bytes": 3 * message_size(one)})
+    page = await replace(harness.queries, _settings=settings).history(GetHistory(ROOM, 1, 9, False, ANN, around=5))
     assert (indexes(page.messages), page.older, page.newer) == ([4, 5, 6], True, True)
 
 
