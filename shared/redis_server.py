@@ -31,23 +31,21 @@ def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis:
     """A client that connects with its first call, and attempts each call once. `options`: further options of
     redis.asyncio.Redis. Raises StartupError for a URL with unknown options."""
     try:
-        client = aioredis.Redis.from_url(settings.url.get_secret_value(), **_options(settings), **options)
+        client = aioredis.Redis.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=settings.timeout_seconds,
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # otherwise each connection would begin by sending the library's name
+            **redis_options(settings),
+            **options,
+        )
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
         raise StartupError(
             f"redis.url cannot be used: {error}", "Write it as redis://USER:PASSWORD@HOST:PORT/0"
         ) from error
     return client
-
-
-def _options(settings: RedisSettings) -> dict[str, Any]:
-    return {
-        "socket_timeout": settings.timeout_seconds,
-        "socket_connect_timeout": settings.timeout_seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "driver_info": None,  # otherwise each connection would begin by sending the library's name
-        **redis_options(settings),
-    }
 
 
 async def require_kind(settings: RedisSettings) -> None:

@@ -16,9 +16,7 @@ from shared.version import VERSION
 
 SERVICES = Path(__file__).parents[1] / "services"
 OLDEST = "0.1"
-"""The commit of this repository whose last migrations made the tables that today's first revisions create. Revisions
-are ordered by their names."""
-
+"""The oldest release that works on a database of this version."""
 _LAST_WITH_ALL = "9456d506"
 """The commit whose migrations end where the first revisions begin. The names of revisions are in the order of the
 revisions."""

@@ -35,9 +35,8 @@ def time_left() -> float:
     return REQUEST_SECONDS if math.isinf(left) else left
 
 
-async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Waits for the event. Returns False if it was not set within `seconds`. If `seconds` is None, there is no
-    limit."""
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for the event. Returns False if it was not set within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()
