@@ -121,7 +121,7 @@ class Edge:
         self.receiver = DeliveryReceiver(self.id, chats, resync, leaders, journal)
         self._ephemeral = ephemeral = EphemeralHub(bus, self.presence, accounts, chats, context.tasks, clock, self.id)
         ephemeral.nicks.remember_guests(settings.irc.past_guests)
-        self.read_state.notify_committed(ephemeral.reads.committed)
+        self.read_state.on_committed = ephemeral.reads.committed
         self.left_out = LeftOutMessages(bus, self.publisher, self.read_state, context.tasks, clock, settings.language)
         self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
         self.auditor = DeliveryAuditor(bus, accounts, self.locator, chats.message_clock, metrics)

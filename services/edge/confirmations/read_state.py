@@ -194,11 +194,12 @@ class ReadStateFlusher:
         self._bus = bus
         self._node = node
         self._accounts = accounts
-        self._committed_callbacks: list[Callable[[Sequence[ReadPlace]], None]] = []
+        self.on_committed: Callable[[Sequence[ReadPlace]], None] = lambda _: None
+        """Called with all read positions that are committed."""
         self._buffer = ReadBuffer()
         self._work = asyncio.Event()
         """Set when something is added to the buffer, and when an account departs."""
-        accounts.notify_departed(self._work.set)
+        accounts.on_departed = self._work.set
         self._committing: frozenset[AccountId] = frozenset()
         self._awaited: dict[AccountId, set[asyncio.Task[None]]] = {}
         """The tasks that mark something as delivered when they end."""
@@ -212,10 +213,6 @@ class ReadStateFlusher:
     def serve(self) -> None:
         """Must be called before the bus client starts."""
         self._bus.serve(subjects.flush(self._node), self._serve_flush)
-
-    def notify_committed(self, callback: Callable[[Sequence[ReadPlace]], None]) -> None:
-        """Call `callback` with all read positions that are committed."""
-        self._committed_callbacks.append(callback)
 
     async def run(self) -> None:
         """Commits in batches until cancelled, and waits while there is no work."""
@@ -313,8 +310,7 @@ class ReadStateFlusher:
             while (batch := waiting.pop_batch(_BATCH_RANGES)).ranges:
                 await self._bus.send(batch, seconds=_COMMIT_SECONDS, retry=True)
                 if reads := waiting.reads_of(batch.ranges):
-                    for callback in self._committed_callbacks:
-                        callback(reads)
+                    self.on_committed(reads)
             return True
         except RequestError as error:
             _log.warning("read state was not committed: will be retried", error=str(error))

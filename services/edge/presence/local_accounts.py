@@ -163,7 +163,8 @@ class LocalAccounts:
         """Accounts whose profile summary may have changed without an event."""
         self._leaving: set[AccountId] = set()
         """Accounts that have no connection here any more, and are still in presence."""
-        self._departed_callbacks: list[Callable[[], None]] = []
+        self.on_departed: Callable[[], None] = lambda: None
+        """Called whenever accounts must leave presence."""
         self._missing: set[AccountId] = set()
         """Accounts that may be missing in presence."""
         self._registered = RegisteredAccounts()
@@ -177,10 +178,6 @@ class LocalAccounts:
         """The accounts that have a call to Redis in flight. The event is set when the call ends."""
         self._joins = RequestCoalescer("presence", self._join, _BATCH_ACCOUNTS)
         self._lookups = RequestCoalescer("presence lookup", self._look_up, _BATCH_ACCOUNTS)
-
-    def notify_departed(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever accounts must leave presence."""
-        self._departed_callbacks.append(callback)
 
     async def close(self) -> None:
         await self._joins.close()
@@ -240,8 +237,7 @@ class LocalAccounts:
 
     def _begin_leaving(self, accounts: Iterable[AccountId]) -> None:
         self._leaving.update(accounts)
-        for callback in self._departed_callbacks:
-            callback()
+        self.on_departed()
 
     # Presence
 

@@ -1,7 +1,6 @@
 """Only messages that have certainly arrived count as read."""
 
 import asyncio
-from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
@@ -238,8 +237,6 @@ class FailingMessageService:
 
 class NobodyLeaves:
     presence_unknown = False
-
-    def notify_departed(self, _: Callable[[], None]) -> None: ...
 
     def awaiting_leave(self) -> list[AccountId]:
         return []

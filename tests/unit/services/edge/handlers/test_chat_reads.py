@@ -53,7 +53,7 @@ async def test_only_an_unknown_reply_is_requested(
         expected, None if expected is None else min(index, HEAD)
     )
     assert len(service.requests_of(GetHistory)) == requests
-    edge.read_state.notify_committed(noticed.extend)
+    edge.read_state.on_committed = noticed.extend
     await edge.read_state.flush()
     assert noticed == [ReadPlace(ME, CHAT, min(index, HEAD), CONNECTION)]
     assert cluster.backend.unread(ME, CHAT) == unread
