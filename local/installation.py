@@ -103,8 +103,13 @@ def not_running(data: Path, otherwise: str) -> OperatorError:
 
 
 def find(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]) -> Installation:
-    """Find an installation. Raises OperatorError."""
-    return Installation(*resolve(file, assignments, flags))
+    """Find an installation. The settings are the user's, with the defaults of `up` for the others. Raises
+    OperatorError."""
+    settings, sources = read_settings(file, assignments, flags)
+    data = settings.data.expanduser().resolve()
+    ours = {name: value for name, value in defaults(data, settings.edge).items() if name not in sources}
+    settings, _ = read_settings(file, assignments, {**flags, **ours, "data": str(data)})
+    return Installation(settings, sources)
 
 
 def find_existing(file: Path | None, assignments: tuple[str, ...], data: Path | None) -> Installation:
@@ -113,15 +118,3 @@ def find_existing(file: Path | None, assignments: tuple[str, ...], data: Path | 
     if data is not None and not data.expanduser().is_dir():
         raise not_running(data, "another installation by --config")
     return find(file, assignments, flags_of(data=data))
-
-
-def resolve(
-    file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]
-) -> tuple[Settings, dict[str, str]]:
-    """Return the user's settings, with the defaults of `up` for the others, and the sources of the settings. Raises
-    OperatorError."""
-    settings, sources = read_settings(file, assignments, flags)
-    data = settings.data.expanduser().resolve()
-    ours = {name: value for name, value in defaults(data, settings.edge).items() if name not in sources}
-    settings, _ = read_settings(file, assignments, {**flags, **ours, "data": str(data)})
-    return settings, sources

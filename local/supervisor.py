@@ -99,13 +99,10 @@ class Child:
     async def stop(self) -> None:
         """Send SIGTERM, and after the grace period SIGKILL. A process that was stopped (SIGSTOP) also gets SIGCONT."""
         self._stopping.set()
-        await self._end(self.program.stop_seconds)
+        await self.end(self.program.stop_seconds)
 
-    async def restart(self, stop_seconds: float) -> None:
-        """End the process within this number of seconds. `run` then starts it again."""
-        await self._end(stop_seconds)
-
-    async def _end(self, stop_seconds: float) -> None:
+    async def end(self, stop_seconds: float) -> None:
+        """End the process within this number of seconds. `run` then starts it again, unless `stop` was called."""
         process = self._process
         if process is None or process.returncode is not None:
             return

@@ -14,7 +14,7 @@ import click
 from local.credentials import Credentials, load_or_make
 from local.data import USE_ANOTHER, locked, prepare
 from local.fork_server import ForkServer, apart
-from local.installation import resolve
+from local.installation import find
 from local.options import OperatorError, flags_of, require_public_url, settings_options
 from local.output import Output
 from local.ports import NoFreePort, free_port, reserve, try_to_bind
@@ -72,7 +72,8 @@ def up_command(
 
 def _start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], options: UpOptions) -> int:
     """Run until a signal arrives; returns the exit status. Raises OperatorError."""
-    settings, sources = resolve(file, assignments, flags)
+    found = find(file, assignments, flags)
+    settings, sources = found.settings, found.sources
     require_public_url(settings)
     if "{service}" not in settings.database_url("{service}"):
         raise OperatorError(

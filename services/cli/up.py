@@ -292,7 +292,7 @@ class _SystemStack:
 
     def _jetstream_monitor(self) -> JetStreamMonitor:
         async def restart() -> None:
-            await self._children["nats"].restart(_NATS_STOP_SECONDS)
+            await self._children["nats"].end(_NATS_STOP_SECONDS)
 
         def report(text: str) -> None:
             self._output.of("nats", text.encode())

@@ -84,7 +84,7 @@ async def test_a_restart_ends_the_process_and_starts_it_again(
     async with running(child):
         await output.until("deaf")
         first = child.pid
-        await child.restart(0.1)
+        await child.end(0.1)
         await output.until("ended (SIGKILL), restarts in 0.1 s")
         await child.ready.wait()
         assert child.pid not in (0, first)
