@@ -26,14 +26,8 @@ class TcpConnection(BaseTransport[bytes]):
     event-loop iteration."""
 
     __slots__ = (
-        "_closing_reported",
-        "_own_side_ended",
-        "_pacing_seconds",
-        "_pause",
-        "_peer_ended",
-        "_splitter",
-        "_waiting",
-    )
+        "_closing_reported", "_own_side_ended", "_pacing_seconds", "_pause", "_peer_ended", "_splitter", "_waiting",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -33,28 +33,9 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     of the connection."""
 
     __slots__ = (
-        "_budget",
-        "_client",
-        "_completed",
-        "_descriptor",
-        "_flood",
-        "_held",
-        "_is_backlogged",
-        "_items",
-        "_loop",
-        "_lost_bytes",
-        "_on_closed",
-        "_outgoing_bytes",
-        "_parser",
-        "_paused",
-        "_receiving",
-        "_sending",
-        "_throttled",
-        "_timer",
-        "_transport",
-        "_unfinished",
-        "_unparsed",
-        "is_flood",
+        "_budget", "_client", "_completed", "_descriptor", "_flood", "_held", "_is_backlogged", "_items", "_loop",
+        "_lost_bytes", "_on_closed", "_outgoing_bytes", "_parser", "_paused", "_receiving", "_sending", "_throttled",
+        "_timer", "_transport", "_unfinished", "_unparsed", "is_flood",
     )  # fmt: skip
 
     _client: ClientHandler
