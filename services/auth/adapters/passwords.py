@@ -27,7 +27,8 @@ then, because a hash in new memory takes half as long again."""
 
 
 class Argon2Hasher:
-    """`hash` and `verify` raise RequestError (`unavailable`) when the queue is full or the wait too long."""
+    """Implements services.auth.service.ports.PasswordHashing. `hash` and `verify` raise RequestError (`unavailable`)
+    when the queue is full or the wait too long."""
 
     def __init__(self, settings: AuthSettings, metrics: AuthMetrics) -> None:
         self._hasher = PasswordHasher(
@@ -42,23 +43,18 @@ class Argon2Hasher:
         self._returning: asyncio.TimerHandle | None = None
 
     async def hash(self, texts: Sequence[str]) -> list[str]:
-        """Compute a verifier for each text."""
         return await self._run(lambda: [self._hasher.hash(text) for text in texts])
 
     async def verify(self, verifier: str | None, text: str) -> bool:
-        """Returns whether the text matches. If `verifier` is None, the result is False, and the call takes as long as
-        with a verifier."""
         matches = await self._run(lambda: self._matches(verifier or self._dummy_verifier, text))
         return matches and verifier is not None
 
     def is_outdated(self, verifier: str) -> bool:
-        """Whether the verifier was made with cheaper parameters than the present settings have."""
         made = extract_parameters(verifier)
         return made.memory_cost < self._hasher.memory_cost or made.time_cost < self._hasher.time_cost
 
     @property
     def is_busy(self) -> bool:
-        """Whether requests wait in the queue. If so, callers leave out optional hashes."""
         return self._waiting > 0
 
     async def close(self) -> None:

@@ -44,7 +44,8 @@ _ROLLOUT_SECONDS = 120.0
 
 
 class SigningKeys:
-    """The loaded keys. The constructor raises StartupError when the directory cannot be used."""
+    """The loaded keys. Implements TokenIssuer and PublicKeySource of services.auth.service.ports. The constructor
+    raises StartupError when the directory cannot be used."""
 
     def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
@@ -73,13 +74,10 @@ class SigningKeys:
         return sorted(self._keys)
 
     def issue(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """A token of a new login, or of the login `sid`, issued at `now` (Unix seconds). `revision`: see
-        shared.tokens.Claims. Calls with the same values return the same token."""
         return self._issue(account, now, revision, sid, self._settings.legacy_token_days * _DAY_SECONDS)
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """Like `issue`, but for a short-lived token that can be refreshed. It is never valid longer than other tokens,
-        because revocations are stored only for that time."""
+        """The token is never valid longer than other tokens, because revocations are stored only for that time."""
         longest = self._settings.legacy_token_days * _DAY_SECONDS
         seconds = min(self._settings.access_token_minutes * 60, longest)
         return self._issue(account, now, revision, sid, seconds)
@@ -87,7 +85,6 @@ class SigningKeys:
     def issue_to_bot(
         self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float, sid: str = ""
     ) -> IssuedToken:
-        """Like `issue`, but for a bot's token with these scopes."""
         return self._issue(account, now, revision, sid, days * _DAY_SECONDS, scopes)
 
     def _issue(

@@ -58,8 +58,8 @@ class Counts(NamedTuple):
 
 
 class SlidingWindow:
-    """Counts events in Redis. No method fails: while Redis is unavailable, this process continues from the last counts
-    that Redis returned."""
+    """Counts events in Redis. Implements services.auth.service.ports.EventWindow. No method fails: while Redis is
+    unavailable, this process continues from the last counts that Redis returned."""
 
     def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
         self._redis = redis_client(settings)
@@ -76,23 +76,18 @@ class SlidingWindow:
         await self._redis.ping()
 
     async def add(self, key: str, seconds: float, limit: int) -> int:
-        """Count one more event if the last `seconds` have fewer than `limit`. Returns the previous number."""
         return (await self._change(key, seconds, limit, "add")).events
 
     async def count(self, key: str, seconds: float) -> int:
-        """The number of events within the last `seconds`."""
         return (await self._change(key, seconds, 0, "peek")).events
 
     async def begin(self, key: str, seconds: float, limit: int) -> Admission:
-        """Count a running attempt if it is admitted, that is, if there are fewer than `limit` events and running
-        attempts together."""
         counts = await self._change(key, seconds, limit, "begin")
         if counts.events >= limit:
             return Admission.FULL
         return Admission.BUSY if counts.events + counts.running >= limit else Admission.ADMITTED
 
     async def end(self, key: str, seconds: float, limit: int, *, failed: bool) -> None:
-        """End a running attempt. A failed attempt counts as an event."""
         await self._change(key, seconds, limit, "fail" if failed else "succeed")
 
     async def clear(self, key: str) -> None:

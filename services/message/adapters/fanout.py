@@ -219,8 +219,8 @@ _NO_ROUTE: Final = _ChatRoute(0, {})
 
 
 class Fanout:
-    """The fan-out of one replica. `prepare` and `deliver` handle one batch after the other, while `run` sends
-    heartbeats."""
+    """The fan-out of one replica. Implements services.message.service.ports.FanoutPort. `deliver` handles one batch
+    after the other, while `run` sends heartbeats."""
 
     def __init__(
         self,
@@ -259,7 +259,6 @@ class Fanout:
         return DeliveryPlan(messages, oldest, member_lists, versions, self._broadcast_of(member_lists))
 
     def needs_lookup(self, plan: DeliveryPlan) -> bool:
-        """See services.message.service.ports.FanoutPort."""
         return plan.oldest.keys() != plan.broadcast
 
     async def look_up(self, plan: DeliveryPlan | None, chats: Iterable[ChatId]) -> PresenceLookup:
@@ -274,7 +273,6 @@ class Fanout:
         return await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
 
     async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
-        """Publish the messages to the edges of their recipients, in order. If this fails, announce a loss."""
         await self._deliver(plan, found)
         has_webhook = {chat for chat, member_list in plan.member_lists.items() if member_list.has_webhooks}
         for one in plan.messages if has_webhook else ():

@@ -35,7 +35,8 @@ MEMBERS_UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "the members of this chat c
 
 
 class MemberListCache:
-    """Caches the member lists of recently used chats, with at most `max_members` members in total."""
+    """Caches the member lists of recently used chats, with at most `max_members` members in total. Implements
+    services.message.service.ports.MemberListPort."""
 
     def __init__(
         self,
@@ -88,8 +89,6 @@ class MemberListCache:
         return member_list
 
     def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> ChatMembers | None:
-        """The cached member list; None if the session service must be queried first. `versions`: the versions that
-        Redis names now."""
         member_list = self.cached(chat)
         version = versions.get(chat)
         if member_list is None or max(version or 0, self.announced(chat)) > member_list.confirmed_version:
@@ -104,8 +103,8 @@ class MemberListCache:
     async def load(
         self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
     ) -> dict[ChatId, ChatMembers | Failure]:
-        """The fresh member list of each chat, or the reason why there is none after `seconds`. Session is queried for
-        all chats concurrently; queries that take longer continue in the background."""
+        """Session is queried for all chats concurrently. Queries that take longer than `seconds` continue in the
+        background."""
         member_lists = await asyncio.gather(*(self._load_within(chat, versions, seconds) for chat in chats))
         return dict(zip(chats, member_lists, strict=True))
 
