@@ -11,7 +11,7 @@ Object.assign(globalThis, { document: { documentElement: { dataset: {} } }, loca
 const { summaryOf } = await load("src/model/actions.ts");
 const VECTORS = JSON.parse(readFileSync(new URL("../../vectors/web_text.json", import.meta.url), "utf8"));
 const LONGEST = 16_384;
-const MOST_MS = 10;
+const MOST_MS = 50; // a parser that takes a quadratic time needs more than 250
 const PIECES = ["*", "**", "_", "~~", "`", "``", "```", "\n", "> ", ">", "- ", "a", " ", "https://", "http://[", "(", ")", "é", "漢",
   "𝒳", "\u200f", "\r\n", "```js\n", "x.example", "@", "<b>", "👩‍👩‍👧"];
 
@@ -49,7 +49,7 @@ test("whatever is written, the tokens have its text", () => {
   }
 });
 
-test("16 KiB of anything take less than 10 ms", () => {
+test("16 KiB of anything take no quadratic time", () => {
   const hostile = [...PIECES, "*a_", "*a **b ", "`a``b", "> *", "```\n", "```a\n", "**a", "_a ~~b *c **d ", "https://a)", "https://(((", "h"];
   for (const piece of hostile) {
     const text = piece.repeat(Math.ceil(LONGEST / piece.length)).slice(0, LONGEST);
