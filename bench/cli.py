@@ -22,7 +22,7 @@ from dragoman_client.errors import ClientError
 from local.atomic_file import write_output
 from local.data import read_run
 from local.installation import not_running
-from local.options import CommandFailed
+from local.options import CommandFailed, FilePath
 from services.cli.console import LazyGroup, default_option
 
 
@@ -165,9 +165,7 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 own_options = _options(
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the started system."),
     default_option("--processes", 1, "Worker processes of the load.", POSITIVE),
-    click.option(
-        "--json", type=click.Path(path_type=Path, dir_okay=False), help="Also write the result to this JSON file."
-    ),
+    click.option("--json", type=FilePath(dir_okay=False), help="Also write the result to this JSON file."),
 )
 edges_option = default_option("--edges", 2, "Edges of the started system.", click.IntRange(1, 64))
 replicas_option = default_option(
@@ -178,7 +176,7 @@ replicas_option = default_option(
 )
 system_options = _options(
     click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
-    click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
+    click.option("--data", type=FilePath(), help="Data directory of the `dragoman up` to measure."),
     edges_option,
     replicas_option,
     own_options,

@@ -195,21 +195,32 @@ class OperatorError(CommandFailed):
     exit_code = ExitStatus.WRONG_USE
 
 
+class FilePath(click.Path):
+    """A path on the command line. An empty one is rejected, because it may be an unset variable of a shell, and would
+    name the working directory."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("The path is empty. Name a file or a directory.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def settings_options(command: F) -> F:
     """Add --config and --set to a command."""
     command = click.option(
         "assignments", "--set", multiple=True, metavar="NAME=VALUE", help="A setting, as in edge.port=8080; repeatable."
     )(command)
-    return click.option(
-        "file", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings from this TOML file."
-    )(command)
+    return click.option("file", "--config", type=FilePath(dir_okay=False), help="Settings from this TOML file.")(
+        command
+    )
 
 
 def data_option(command: F) -> F:
     """Add --data to a command."""
-    return click.option(
-        "--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to work on."
-    )(command)
+    return click.option("--data", type=FilePath(), help="Data directory of the `dragoman up` to work on.")(command)
 
 
 def flags_of(**named: object) -> dict[str, str]:

@@ -15,7 +15,7 @@ from local.credentials import Credentials, load_or_make
 from local.data import USE_ANOTHER, locked, prepare
 from local.fork_server import ForkServer, apart
 from local.installation import find
-from local.options import OperatorError, flags_of, require_public_url, settings_options
+from local.options import FilePath, OperatorError, flags_of, require_public_url, settings_options
 from local.output import Output
 from local.ports import NoFreePort, free_port, reserve, try_to_bind
 from local.process_group import ProcessGroup
@@ -51,7 +51,7 @@ class UpOptions(NamedTuple):
     help="Port of the first edge for plain TCP; the others get the next ones (default: no plain TCP).",
 )
 @click.option("--host", help="Address on which the edges listen.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory (default .dragoman).")
+@click.option("--data", type=FilePath(), help="Data directory (default .dragoman).")
 @click.option("--no-limits", is_flag=True, help="Switch rate limits off, for tests and benchmarks.")
 @click.option("--nats", help="Use this NATS server instead of the embedded one.")
 @click.option("--redis", help="Use this Redis or Valkey instead of the embedded one.")

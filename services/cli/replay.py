@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from local.exit_status import ExitStatus
+from local.options import FilePath
 from services.cli.record_file import Record, UnreadableRecord, read
 from services.edge.canonical.commands import BEFORE_LOGIN
 from services.edge.canonical.frames import Binary, Outgoing
@@ -157,7 +158,7 @@ def _disconnects(action: Disconnect) -> str:
 
 
 @click.command(epilog="Example: dragoman replay ann.record")
-@click.argument("path", metavar="RECORD", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", metavar="RECORD", type=FilePath(dir_okay=False))
 def replay(path: Path) -> None:
     """Play a record of `dragoman admin record` through the protocols.
 

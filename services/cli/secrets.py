@@ -28,7 +28,7 @@ import msgspec
 from local import nats, valkey
 from local.atomic_file import write_private
 from local.credentials import Credentials, complete, generate
-from local.options import OperatorError
+from local.options import FilePath, OperatorError
 from services.auth.adapters.auth_callout import public_nkey
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.certificates import CA, ensure_authority, ensure_route_certificate
@@ -207,7 +207,7 @@ def _role(name: str, password: str) -> str:
 
 
 @click.command("secrets", epilog="Example: dragoman secrets /etc/dragoman/secrets --postgres db.example:5432")
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=FilePath(file_okay=False))
 @default_option("--nats", "nats://nats:4222", "Addresses by which the processes reach NATS.")
 @default_option("--valkey", "valkey:6379", "Address by which the processes reach Valkey, host:port.")
 @default_option("--postgres", "postgres:5432", "Address by which the processes reach PostgreSQL, host:port.")

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from local.atomic_file import write_output
+from local.options import FilePath
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.trail import search_trail
@@ -134,7 +135,7 @@ def _sent_message(message: Message) -> SentMessage:
 
 @click.command("export", epilog="Example: dragoman admin user export ann@example.org --output ann.json")
 @users.on_confirmed_account("Disclose all data of")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal.")
+@click.option("--output", type=FilePath(dir_okay=False), help="Write to this file, not the terminal.")
 async def export_account(client: AdminClient, found: UserView, output: Path | None) -> None:
     """Print all stored data of an account, as JSON.
 

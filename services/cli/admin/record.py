@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from local.atomic_file import write_output
-from local.options import CommandFailed
+from local.options import CommandFailed, FilePath
 from services.cli import record_file
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import DOCTOR, AdminClient
@@ -103,7 +103,7 @@ async def record_list(client: AdminClient) -> list[EdgeRecording]:
 @record.command("stop", epilog="Example: dragoman admin record stop 5f3a91c2 --output ann.record")
 @on_system
 @click.argument("id")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: ID.record).")
+@click.option("--output", "-o", type=FilePath(dir_okay=False), help="The file (default: ID.record).")
 async def record_stop(client: AdminClient, id: str, output: Path | None) -> None:
     """End a recording and write its record. The edges then forget it."""
     path = output or Path(f"{id}.record")

@@ -26,7 +26,7 @@ from local.atomic_file import write_output, write_private
 from local.credentials import DAMAGED, Credentials
 from local.data import locked, prepare
 from local.installation import find, find_existing
-from local.options import CommandFailed, OperatorError, data_option, flags_of, settings_options
+from local.options import CommandFailed, FilePath, OperatorError, data_option, flags_of, settings_options
 from services.cli.backup import postgresql, sqlite
 from services.cli.databases import check_together, database_urls, skip_numbers
 from services.edge.media.directory import DIRECTORIES
@@ -304,7 +304,7 @@ def _known_push_key(settings: Settings) -> str:
 
 # The commands
 
-_directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+_directory = click.argument("directory", metavar="DIR", type=FilePath(file_okay=False))
 
 
 @click.command(epilog="Example: dragoman backup --data /srv/chat /backups/2026-01-31")
@@ -312,7 +312,7 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(path_typ
 @data_option
 @click.option(
     "--metrics",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     metavar="FILE",
     help="Write the backup's time to this file, for the textfile collector of Prometheus's node exporter.",
 )

@@ -12,7 +12,7 @@ import click
 
 from local.data import read_run
 from local.installation import not_running
-from local.options import OperatorError, read_settings, settings_options
+from local.options import FilePath, OperatorError, read_settings, settings_options
 from local.probes import reachable
 from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, ops_address, poll
 from shared.dashboard.history import DashboardData, PanelData
@@ -155,7 +155,7 @@ _HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 @click.command()
 @settings_options
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to watch.")
+@click.option("--data", type=FilePath(), help="Data directory of the `dragoman up` to watch.")
 @click.option("--once", is_flag=True, help="Print everything once and exit.")
 @click.argument("what", nargs=-1, type=lambda one: ops_address(one) if "://" in one else one)
 def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once: bool, what: tuple[str, ...]) -> None:

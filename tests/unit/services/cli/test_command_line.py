@@ -91,6 +91,15 @@ def test_hostile_arguments(
         assert ends_with_a_sentence(result), (arguments, result.exc_info)
 
 
+def test_an_empty_path_does_not_name_the_working_directory() -> None:
+    for path, command in commands():
+        for parameter in command.params:
+            if isinstance(parameter.type, click.Path):
+                option = parameter.opts[:1] if isinstance(parameter, click.Option) else []
+                result = CliRunner().invoke(main, [*path, *option, ""])
+                assert (result.exit_code, "The path is empty" in result.output) == (2, True), (path, result.output)
+
+
 SETTINGS = [name for name, _, _ in leaves(Settings())]
 WAYS = ("flag", "environment", "file")
 USES: dict[str, Callable[[Settings], object]] = {
