@@ -419,9 +419,11 @@ class Unread(msgspec.Struct, frozen=True):
 class GetUnread(msgspec.Struct):
     """A request for the undelivered messages of an account in all chats, oldest first by time, at most `count`; 0 for
     only the total. The limit for each chat is the same as in a sync. `by_chat`: the reply has only the numbers of
-    unread messages."""
+    unread messages. `sent`: ranges of messages that earlier replies had and whose arrival is not confirmed yet. They
+    count as delivered."""
 
     route = Routed("message.unread", Unread)
     account: AccountId
     count: int
     by_chat: bool = False
+    sent: dict[ChatId, list[tuple[int, int]]] = {}

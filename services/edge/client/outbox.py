@@ -2,7 +2,7 @@
 may be deferred for some milliseconds, but stay before all later output. All output is bounded."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import TypeGuard
 
@@ -130,6 +130,11 @@ class ClientOutbox:
             self.write(encoded[0] if len(encoded) == 1 else tuple(chain.from_iterable(encoded)))
             self._follow_up(dialect)
             self.reschedule_wake()
+
+    def replied(self, messages: Iterable[Message]) -> None:
+        """Note that the reply that was just written has these messages. They are delivered when it has arrived."""
+        for message in messages:
+            self.write((), message)
 
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
         """Write an error reply. `context`: the dialect's own context of a frame that could not be decoded."""

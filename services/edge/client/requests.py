@@ -16,7 +16,7 @@ from services.edge.canonical.commands import (
     may_be_overtaken,
     metric_label,
 )
-from services.edge.canonical.replies import Reply, TokenRenewed
+from services.edge.canonical.replies import MessagePage, Reply, TokenRenewed
 from services.edge.client.inbox import PostBatch
 from services.edge.client.outbox import ClientOutbox
 from services.edge.client.session import LoginSession
@@ -197,6 +197,8 @@ class RequestRunner:
             self.reject(request, result)
         else:
             self._out.reply([(request, result)])
+            if isinstance(result, MessagePage):
+                self._out.replied(shown.message for shown in result.messages)
 
     async def _resolve(self, requests: list[Request]) -> None:
         trace.set(new_trace())

@@ -40,7 +40,7 @@ class CatchUp:
     is something to read, `start_reading` and `chat_discovered` return the function that reads it. The client calls this
     function in a task, and stores the task in `reading`."""
 
-    __slots__ = ("_chats", "_reader", "client", "device", "missed", "reading")
+    __slots__ = ("_chats", "_reader", "client", "device", "fetched", "missed", "reading")
 
     def __init__(self, reader: MissedReader, chats: LocalChats) -> None:
         self._reader = reader
@@ -52,6 +52,8 @@ class CatchUp:
         """How far the missed messages are read. This is kept until the last index of each chat on this node has
         passed the last index that was read. If it is None, every message is live."""
         self.reading: asyncio.Task[None] | None = None
+        self.fetched: Ranges = {}
+        """The unread messages that the client has fetched since the login. Not all may have arrived yet."""
 
     async def begin(self, account: LocalAccount, dialect: Dialect, other_nodes: Collection[NodeId]) -> None:
         """Begin to read, before a login is answered."""
@@ -107,6 +109,7 @@ class CatchUp:
 
     def cancel(self) -> None:
         self.missed = None
+        self.fetched = {}
         if self.reading is not None:
             self.reading.cancel()
             self.reading = None

@@ -1,9 +1,10 @@
 """Fetches and finds the messages that a client requests, with the senders' profile summaries, and marks chats as read.
-Fetched messages count as delivered."""
+Fetched messages are delivered when the reply has arrived."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,7 +19,7 @@ from services.edge.canonical.replies import (
 )
 from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.client.session import LoginSession
-from services.edge.confirmations.read_state import ReadStateFlusher
+from services.edge.confirmations.read_state import Ranges, ReadStateFlusher, add_span
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.encoded_message import other_member, to_display, to_display_change
@@ -152,26 +153,34 @@ class MessageHistory:
         }
 
     async def _show(self, session: LoginSession, command: GetHistory | FetchUnread) -> MessagePage:
-        page = await self.fetch(command, session.connection.account, session.catch_up.unpushed_to)
+        catch_up = session.catch_up
+        page = await self.fetch(command, session.connection.account, catch_up.unpushed_to, catch_up.fetched)
         for shown in page.messages:
-            session.catch_up.mark_sent(shown.message.chat, shown.message.index)
+            chat, index = shown.message.chat, shown.message.index
+            catch_up.mark_sent(chat, index)
+            if isinstance(command, FetchUnread):
+                add_span(catch_up.fetched, chat, index, index)
         return page
 
     async def fetch(
-        self, command: GetHistory | FetchUnread, actor: AccountId, unpushed_to: UnpushedTo = lambda _: {}
+        self,
+        command: GetHistory | FetchUnread,
+        actor: AccountId,
+        unpushed_to: UnpushedTo = lambda _: {},
+        fetched: Mapping[ChatId, list[tuple[int, int]]] = MappingProxyType({}),
     ) -> MessagePage:
         """Fetch messages. `unpushed_to`: for each chat, the index up to which messages are not pushed to this client.
-        Raises RequestError."""
+        `fetched`: ranges that are left out, because this client has fetched them before. Raises RequestError."""
         pairs: Mapping[ChatId, MemberPair] = {}
         if isinstance(command, GetHistory):
             command.actor = actor
             messages = await self._history(command)
-            self._mark_delivered(actor, messages)
         else:
             heads = self._heads(actor)
             unpushed = unpushed_to(heads)
             heads = {chat: max(head, unpushed.get(chat, 0)) for chat, head in heads.items()}
-            messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count, heads)
+            count = _ALL if command.count is None else command.count
+            messages, pairs = await self._unread(actor, count, heads, fetched)
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages})
         quotes = await self._quotes.of(messages)
         return MessagePage(
@@ -215,18 +224,18 @@ class MessageHistory:
             command = msgspec.structs.replace(command, start=following, count=left)
 
     async def _unread(
-        self, actor: AccountId, count: int, heads: Mapping[ChatId, int]
+        self, actor: AccountId, count: int, heads: Mapping[ChatId, int], fetched: Mapping[ChatId, list[tuple[int, int]]]
     ) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
-        """Fetch at most `count` unread messages, from as many replies as needed. The messages of a reply are marked as
-        delivered before the next request. If a message could not be marked, the next reply has it again, and the loop
-        ends. Messages after the `heads` are left out, because they are pushed."""
+        """Fetch at most `count` unread messages, from as many replies as needed. Each request names the messages that
+        the client has or will get. A message service of an earlier version sends them again; then the loop ends.
+        Messages after the `heads` are left out, because they are pushed."""
         messages: dict[tuple[ChatId, int], Message] = {}
         pairs: dict[ChatId, MemberPair] = {}
-        other_nodes = await self._accounts.other_nodes(actor)
+        sent: Ranges = {chat: [*ranges] for chat, ranges in fetched.items()}
+        # this also commits the latest deliveries of all nodes, so that these messages do not count as unread
+        await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         while count > 0:
-            # this also commits the latest deliveries of all nodes, so that these messages do not count as unread
-            await self._read_state.flush_account(actor, other_nodes)
-            request = GetUnread(actor, count)
+            request = GetUnread(actor, count, sent=sent)
             unread = await self._bus.send(request, retry=True)
             for chat, (upto, number) in unread.left_out.items():
                 self._left_out.skip(actor, chat, upto, number, unread.pairs.get(chat))
@@ -236,7 +245,8 @@ class MessageHistory:
                 break
             messages |= {(message.chat, message.index): message for message in added}
             pairs |= unread.pairs
-            self._mark_delivered(actor, added)
+            for message in added:
+                add_span(sent, message.chat, message.index, message.index)
             count = min(count, unread.total) - len(added)
         return list(messages.values()), pairs
 
@@ -250,10 +260,6 @@ class MessageHistory:
             for chat, sequencer in sequencers.items()
             if sequencer is not None and sequencer.head is not None
         }
-
-    def _mark_delivered(self, account: AccountId, messages: list[Message]) -> None:
-        for message in messages:
-            self._read_state.mark_delivered(account, {message.chat: [(message.index, message.index)]})
 
 
 def _has_more(command: ReadHistory, page: History) -> bool:

@@ -1,7 +1,7 @@
 """The state of a chat for one account: its delivered and read messages, and numbers that are computed from them. This
 module also finds the members that have read a message."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -9,8 +9,10 @@ from services.message.domain import (
     NO_SUCH_MESSAGE,
     NOT_A_MEMBER,
     Cursor,
+    IndexRange,
     first_undelivered,
     from_joining,
+    merge_delivered,
     reader,
     undelivered_ranges,
     unread_range,
@@ -38,12 +40,14 @@ class AccountChat(NamedTuple):
     def chat(self) -> ChatId:
         return self.entry.chat
 
-    def missed(self, limit: int) -> "MissedSpans":
-        """The newest `limit` undelivered messages, including the account's own."""
-        ranges = undelivered_ranges(self.cursor, self.head, limit)
-        first = first_undelivered(self.cursor, ranges)
-        is_cut = bool(ranges) and first > self.cursor.delivered_index + 1
-        too_old = undelivered_ranges(self.cursor, first - 1, first) if is_cut else []
+    def missed(self, limit: int, sent: Sequence[IndexRange] = ()) -> "MissedSpans":
+        """The newest `limit` undelivered messages, including the account's own. `sent`: ranges that count as
+        delivered."""
+        cursor = merge_delivered(self.cursor, sent, len(self.cursor.above) + len(sent)) if sent else self.cursor
+        ranges = undelivered_ranges(cursor, self.head, limit)
+        first = first_undelivered(cursor, ranges)
+        is_cut = bool(ranges) and first > cursor.delivered_index + 1
+        too_old = undelivered_ranges(cursor, first - 1, first) if is_cut else []
         return MissedSpans(first, self._spans(ranges), self._spans(too_old))
 
     def _spans(self, ranges: Iterable[tuple[int, int]]) -> list[Span]:

@@ -219,7 +219,8 @@ class MessageQueries:
         if request.by_chat:
             counts = snapshot.unread(unread_spans(states, self._settings.unread_per_chat), account)
             return Unread(sum(count for count, _ in counts.values()), [], chats=counts)
-        missed = {one.chat: one.missed(self._settings.pushed_per_chat) for one in states}
+        sent = request.sent
+        missed = {one.chat: one.missed(self._settings.pushed_per_chat, sent.get(one.chat, [])) for one in states}
         spans = [span for one in missed.values() for span in one.spans]
         total = snapshot.count(spans, account)
         if request.count <= 0:

@@ -10,11 +10,12 @@ from services.edge.delivery.quotes import QuoteReader
 from services.edge.handlers.accounts import Forwarder
 from services.edge.handlers.history import MessageHistory
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import GetHistory, GetUnread, History, MarkRead, SyncChat, Unread
+from shared.contract.message import GetHistory, GetUnread, History, SyncChat, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
 from shared.contract.session import ChatViews, ChatWithMembers, ListChatViews
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import FakeSocket, dial, reply_to
 from tests.unit.services.edge.fake_services import FakeService
 from tests.unit.services.edge.json_dialect import JsonDialect
 
@@ -23,11 +24,13 @@ A_REPLY = 3
 
 
 class PagedMessages(FakeService):
-    """A fake message service with at most three messages in a reply."""
+    """A fake message service with at most three messages in a reply. One of an earlier version does not know the field
+    `sent`."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
         self._backend = cluster.backend
+        self.is_earlier = False
         self.bus.serve(GetHistory.route, self._history, queue="message")
         self.bus.serve(GetUnread.route, self._unread, queue="message")
 
@@ -43,7 +46,9 @@ class PagedMessages(FakeService):
 
     async def _unread(self, request: GetUnread) -> Unread:
         await self.record(request)
-        unread = self._backend.undelivered(request.account, CHAT)
+        sent = [] if self.is_earlier else request.sent.get(CHAT, [])
+        undelivered = self._backend.undelivered(request.account, CHAT)
+        unread = [index for index in undelivered if not any(low <= index <= high for low, high in sent)]
         messages = [self._backend.chats[CHAT].messages[index - 1] for index in unread]
         return Unread(len(unread), messages[: min(A_REPLY, request.count)], {CHAT: (ME, OTHER)})
 
@@ -96,8 +101,6 @@ async def test_history_is_fetched_over_several_replies(
     assert indexes(page) == expected
     assert [shown.summary.nickname for shown in page.messages if shown.summary] == ["name-2"] * len(expected)
     assert len(reader.requests_of(GetHistory)) == replies
-    await cluster.edges[0].read_state.flush()
-    assert cluster.backend.undelivered(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, 8), (20, 8), (8, 8), (7, 7), (3, 3), (1, 1), (0, 0)])
@@ -108,15 +111,39 @@ async def test_unread_messages_are_fetched_over_several_replies(
     page = await messages.fetch(FetchUnread(count), ME)
     assert indexes(page) == list(range(1, expected + 1))
     assert [shown.to for shown in page.messages] == [ME] * expected
-    again = await messages.fetch(FetchUnread(None), ME)
+    again = await messages.fetch(FetchUnread(None), ME, fetched={CHAT: [(1, expected)]})
     assert indexes(again) == list(range(expected + 1, 9))
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_fetched_messages_are_delivered_when_the_reply_has_arrived(
+    cluster: EdgeCluster, reader: PagedMessages, arrives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSocket, "behind_proxy", True)  # the end of the connection confirms nothing
+    wire = dial(cluster.edges[0].endpoint, "/ws/pipe")
+    await reply_to(wire, f"login|{ME}|right")
+    wire.mute = True
+    for shown in ([1, 2, 3, 4], [5, 6, 7, 8], []):
+        wire.received.clear()
+        wire.client.frame_received(b"get_unread_message|4")
+        wire.client.frame_received(b"dance|")  # its reply, an error, comes last
+        await wire.until(lambda: any(one.startswith(b"error") for one in wire.received))
+        assert [f"text {index}".encode() in b"".join(wire.received) for index in range(1, 9)] == [
+            index in shown for index in range(1, 9)
+        ]
+    if arrives:
+        wire.pong()
+        wire.pong()
+    wire.vanish()
+    await cluster.edges[0].read_state.flush()
+    assert cluster.backend.undelivered(ME, CHAT) == ([] if arrives else list(range(1, 9)))
 
 
 async def test_messages_just_read_on_another_node_are_not_unread(cluster: EdgeCluster, reader: PagedMessages) -> None:
     here, there = cluster.edges[0], await cluster.add_edge()
     await cluster.client(ME, there)
     cluster.backend.commit_texts(CHAT, OTHER, "nine", "ten")
-    await history(there).fetch(GetHistory(CHAT, -1, 1), ME)
+    there.read_state.mark_delivered(ME, {CHAT: [(10, 10)]})
     assert indexes(await history(here).fetch(FetchUnread(None), ME)) == [9]
 
 
@@ -151,13 +178,12 @@ async def test_missed_messages_that_the_client_fetches_are_fetched(
     assert indexes(page) == list(range(1, 10))
 
 
-async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
-    cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_service_of_an_earlier_version_sends_messages_again_and_they_are_returned_once(
+    cluster: EdgeCluster, reader: PagedMessages
 ) -> None:
-    monkeypatch.setattr(cluster.backend, "mark_delivered", lambda *span: None)
+    reader.is_earlier = True
     page = await history(cluster.edges[0]).fetch(FetchUnread(None), ME)
     assert indexes(page) == [1, 2, 3]
-    assert len(cluster.message.requests_of(MarkRead)) == 1
 
 
 async def test_chats_are_listed_over_several_replies(cluster: EdgeCluster) -> None:

@@ -287,6 +287,8 @@ async def test_unread_messages_of_all_chats_are_sent_oldest_first(harness: Query
     assert whole.pairs == {ROOM: (ANN, BOB), LOFT: (ANN, CEM)}
     some = await harness.queries.unread(GetUnread(ANN, 3))
     assert (some.total, chat_indexes(some), some.pairs) == (5, chat_indexes(whole)[:3], {ROOM: (ANN, BOB)})
+    rest = await harness.queries.unread(GetUnread(ANN, 3, sent={HALL: [(1, 2)], ROOM: [(3, 3)]}))
+    assert (rest.total, chat_indexes(rest), rest.pairs) == (2, chat_indexes(whole)[3:], {LOFT: (ANN, CEM)})
 
 
 async def test_unread_messages_can_be_counted_only(harness: QueryHarness) -> None:
