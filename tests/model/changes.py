@@ -69,10 +69,10 @@ def is_forbidden(chat: Chat, message: SentMessage, command: ChangeCommand) -> bo
     by = command.by
     if by not in chat.first or message.index < chat.first[by]:
         return True
-    if chat.is_muted(by) and (command.kind != "recall" or chat.pair is not None):
-        return True
     if is_made(chat, message, command):
         return False
+    if chat.is_muted(by) and (command.kind != "recall" or chat.pair is not None):
+        return True
     may_make = {
         "edit": message.sender == by and chat.rules.edits,
         "recall": by in chat.leaders or (message.sender == by and chat.rules.recalls),
