@@ -399,7 +399,7 @@ async def test_a_disconnect_keeps_what_has_arrived(site: HttpSite) -> None:
     for leave in (RawPeer.reset, RawPeer.end_writing):
         async with await RawPeer.dial(site.port) as peer:
             peer.send(patch_head(path, len(PNG) - start, start), PNG[start : start + 100])
-            await site.until_temporary_files(1)
+            await until(lambda: site.temporary_bytes() == 100)
             leave(peer)
             start += 100
             await until_offset(site, path, start)
