@@ -20,11 +20,12 @@ class FakeEdge:
 
     def __init__(self) -> None:
         self.numbers = count(1)
-        self.posted = 0
+        self.posted = self.searches = 0
         self.replies: list[Posted] = []
 
     def post(self, _: str, operation: str, _token: str, **members: Any) -> Posted:
         if operation == "search":
+            self.searches += 1
             if not self.replies:
                 return self.found(self.posted, BEGIN + 1000 * self.posted + 1, members.get("page"))
             return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
@@ -72,6 +73,13 @@ def test_a_message_before_indexed_to_is_found(edge: FakeEdge, watched: WatchedSe
     watched.post()
     watched.search()
     assert watched.wrong == "a search did not find the messages [1], which are older than its `indexed_to`"
+
+
+def test_a_new_message_is_found_by_one_request_after_many_messages(edge: FakeEdge, watched: WatchedSearch) -> None:
+    for _ in range(120):
+        watched.post()
+    watched.come_back()
+    assert edge.searches == 3 + 1, "three pages of earlier messages"
 
 
 def test_a_page_shows_the_newest_messages_only(edge: FakeEdge, watched: WatchedSearch) -> None:

@@ -104,22 +104,26 @@ class WatchedSearch:
 
     def _until_found(self, wanted: set[int], seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while missing := wanted - self._all_found():
+        while missing := wanted - self._found(wanted):
             if time.monotonic() > deadline:
                 raise SearchWrong(f"after {seconds:.0f} s, search does not find {len(missing)} of {len(wanted)}")
             time.sleep(_PAUSE_SECONDS)
 
-    def _all_found(self) -> set[int]:
-        """Returns the indexes of all messages that search finds now, or of some if it becomes unavailable."""
+    def _found(self, wanted: set[int]) -> set[int]:
+        """Reads pages, the newest first, until they have these messages. Returns the indexes of all that it has read.
+
+        If search becomes unavailable, returns those of the pages before.
+        """
         found, page = set[int](), dict[str, Any]()
-        while True:
+        while not wanted <= found:
             reply = self._request("search", query=self._word, count=_PAGE, **page)
             if reply is None or reply.status != 200:
                 return found
             found |= {hit["index"] for hit in reply.body["hits"]}
             if "next" not in reply.body:
-                return found
+                break
             page = reply.body["next"]
+        return found
 
     def post(self) -> int | None:
         """Posts a message, and returns its index. Returns None if it is not acknowledged."""
