@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,22 @@ def test_a_missing_cluster_is_one_sentence(tmp_path: Path) -> None:
         "end_to_end.sh: kubectl reaches no cluster; start one (kind create cluster, minikube start, k3s server)\n"
     )
     assert (tmp_path / "kubectl.log").read_text().count("applied") == 1
+
+
+@pytest.mark.parametrize("end", [lambda: cluster_drill.kill("postgres"), cluster_drill.lose_index])
+async def test_a_killed_server_has_ended_before_its_replacement_starts(
+    end: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+
+    async def kubectl(*arguments: str) -> str:
+        commands.append(arguments)
+        return '{"items": [{"metadata": {"name": "search-0"}}]}' if "json" in arguments else "pod/one"
+
+    monkeypatch.setattr(cluster_drill, "kubectl", kubectl)
+    monkeypatch.setattr(cluster_drill, "CALM_SECONDS", 0)
+    await end()
+    assert [one for one in commands if one[0] == "delete"] == [("delete", "pod/one", "--grace-period=1")]
 
 
 def test_waits_and_unanswered_messages_are_counted_by_step() -> None:
