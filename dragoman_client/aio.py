@@ -273,10 +273,10 @@ def parse_address(text: str, codec: Codec) -> ServerAddress:
     except ValueError as error:
         raise InvalidAddress(f"{text} is no address of a server: {error}") from error
     if parts.scheme not in ("ws", "wss", "tcp") or not host:
-        raise InvalidAddress(f"{text} is no address of a server: ws://HOST:PORT, wss://HOST or tcp://HOST:PORT is")
+        raise InvalidAddress(f"{text} is no address of a server, such as ws://HOST:PORT, wss://HOST or tcp://HOST:PORT")
     if parts.scheme == "tcp":
         if not port or parts.path.strip("/"):
-            raise InvalidAddress(f"{text} is no address of plain TCP: tcp://HOST:PORT is")
+            raise InvalidAddress(f"{text} is no address of plain TCP, such as tcp://HOST:PORT")
         return ServerAddress(text, host, port, is_tcp=True)
     path = parts.path if parts.path else codec.path
     return ServerAddress(parts._replace(path=path).geturl(), host, port or _PORTS[parts.scheme], is_tcp=False)

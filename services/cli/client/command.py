@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
+from dragoman_client.aio import InvalidAddress
 from dragoman_client.codec import CODECS
 from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported
 from dragoman_client.codec.events import ListedChat
 from dragoman_client.errors import ClientError
-from local.options import CommandFailed
+from local.options import CommandFailed, OperatorError
 from services.cli.client import wording
 from services.cli.client.conversation import CommandError, Conversation
 from services.cli.client.terminal import Terminal
@@ -304,6 +305,8 @@ def client(server: str, dialect: str, frames: bool) -> None:
     session = ChatSession(server, CODECS[dialect], terminal, frames=frames)
     try:
         session.run()
+    except InvalidAddress as error:
+        raise OperatorError(str(error), "Correct URL") from error
     except ClientError as error:
         raise CommandFailed(str(error), "Give the address of an edge, or start a system: `dragoman up`") from error
     if session.status and not terminal.is_interactive:

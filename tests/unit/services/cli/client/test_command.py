@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from dragoman_client.codec import CODECS
-from services.cli.client.command import DIALECTS, _members, _number
+from local.exit_status import ExitStatus
+from services.cli.client.command import DIALECTS, _members, _number, client
 from services.cli.client.conversation import CommandError
 from tests.unit.dragoman_client.scripted_server import HANG_UP, scripted
 
@@ -34,6 +36,14 @@ def test_numbers_and_objects_that_no_server_accepts_are_errors_of_their_line() -
     for surrogate_or_large in (r'{"text": "\ud800"}', f'{{"chat": 1{"0" * 5_000}}}'):
         with pytest.raises(CommandError):
             _members([surrogate_or_large])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "tcp://127.0.0.1", "ws://[", "127.0.0.1:8080"])
+def test_a_wrong_address_is_wrong_use(url: str) -> None:
+    done = CliRunner().invoke(client, [url])
+    assert done.exit_code == ExitStatus.WRONG_USE, done.output
+    assert f"{url} is no address of " in done.output
+    assert done.output.endswith(". Correct URL\n")
 
 
 @pytest.mark.parametrize("scheme", ["ws", "tcp"])
