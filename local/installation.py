@@ -99,7 +99,7 @@ def not_running(data: Path, otherwise: str) -> OperatorError:
         what = f"{data} is no data directory of a `dragoman up`"
     else:
         what = f"no `dragoman up` runs with the data directory {data}"
-    return OperatorError(what, f"Start it, or name another data directory by --data, or {otherwise}")
+    return OperatorError(what, f"Start a system, or name another data directory by --data, or {otherwise}")
 
 
 def find(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]) -> Installation:

@@ -70,7 +70,7 @@ async def test_without_a_system_it_prints_one_line(tmp_path: Path) -> None:
     status, output = await _bench(tmp_path / "log", "pairs", "--data", str(tmp_path))
     assert (status, output.strip()) == (
         2,
-        f"Error: {tmp_path} is no data directory of a `dragoman up`. Start it, or name another data directory by "
+        f"Error: {tmp_path} is no data directory of a `dragoman up`. Start a system, or name another data directory by "
         "--data, or edges by --edge",
     )
 

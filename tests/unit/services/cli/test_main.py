@@ -108,8 +108,8 @@ def test_a_file_without_rights_has_a_remedy(tmp_path: Path, monkeypatch: pytest.
 def test_a_wrong_data_directory_is_named(tmp_path: Path) -> None:
     """No other NATS is used in its place, although the setting for NATS has a default."""
     for data, sentence in (
-        (tmp_path / "nowhere", f"there is no data directory {tmp_path}/nowhere. Start it, or name another"),
-        (tmp_path, f"{tmp_path} is no data directory of a `dragoman up`. Start it, or name another"),
+        (tmp_path / "nowhere", f"there is no data directory {tmp_path}/nowhere. Start a system, or name another"),
+        (tmp_path, f"{tmp_path} is no data directory of a `dragoman up`. Start a system, or name another"),
     ):
         for command in (["admin", "maintenance", "on"], ["admin", "dead-letters", "list"], ["top"], ["dashboard"]):
             result = dragoman(*command, "--data", str(data))
