@@ -17,14 +17,15 @@ trap end EXIT
 say() { echo "page commands: $*"; }
 fail() { say "$*" >&2; exit 1; }
 
-# Runs a `kubectl port-forward` until the end, and waits until it listens.
+# Runs a `kubectl port-forward` until the end, and waits until it listens. If another program has the port of 127.0.0.1,
+# kubectl listens on [::1] alone, and says nothing else.
 forward() {
     listens=$(mktemp "$kept/XXXXXX")
     "$@" > "$listens" 2>&1 &
     forwarded=$!
     forwards="$forwards $forwarded"
     for _ in $(seq 100); do
-        ! grep -q 'Forwarding from' "$listens" || return 0
+        ! grep -q 'Forwarding from 127.0.0.1:' "$listens" || return 0
         sleep 0.2
     done
     fail "$*: $(cat "$listens")"

@@ -35,6 +35,18 @@ def test_a_missing_cluster_is_one_sentence(tmp_path: Path) -> None:
     assert (tmp_path / "kubectl.log").read_text().count("applied") == 1
 
 
+def test_page_commands_do_not_use_a_port_of_another_program(tmp_path: Path) -> None:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\necho 'Forwarding from [::1]:9000 -> 9000'\n")
+    for name in ("sleep", "curl"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+    for file in tmp_path.iterdir():
+        file.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [K8S / "page_commands.sh", tmp_path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("9000: Forwarding from [::1]:9000 -> 9000\n")
+
+
 @pytest.mark.parametrize("end", [lambda: cluster_drill.kill("postgres"), cluster_drill.lose_index])
 async def test_a_killed_server_has_ended_before_its_replacement_starts(
     end: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
