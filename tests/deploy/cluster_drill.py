@@ -137,7 +137,7 @@ async def restart(*names: str) -> None:
 
 
 async def kill(name: str) -> None:
-    """Ends one pod of WORKLOADS at once, as a power failure does.
+    """Ends one pod of WORKLOADS within a second.
 
     It is not deleted by force, because then two servers would use one volume until the end of the first.
     """
