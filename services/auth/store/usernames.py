@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from services.auth.tables import IS_TWIN, accounts, state
 from shared.database import open_engine
 from shared.names import fold, keys_version, name_key, name_look
+from shared.sql import insert
 from shared.telemetry import log
 
 R = TypeVar("R")
@@ -74,8 +75,8 @@ def _key_stale(connection: sa.Connection) -> None:
     while last is not None:
         last = _repeated(connection, partial(_key_next, after=last))
     with connection.begin():
-        connection.execute(state.delete().where(_VERSION))
-        connection.execute(state.insert().values(name="username_keys", value=keys_version()))
+        new = insert(connection, state).values(name="username_keys", value=keys_version())
+        connection.execute(new.on_conflict_do_update(index_elements=["name"], set_={"value": new.excluded.value}))
 
 
 def _key_next(connection: sa.Connection, after: int) -> int | None:

@@ -28,7 +28,7 @@ pytestmark = ON_BOTH
 
 UUID = "00000000-0000-4000-8000-000000000001"
 NOW = 1_800_000_000_000
-_WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def new(email: str = "ann@example.org", uuid: str = UUID, subject: VerificationSubject | None = None) -> NewAccount:
@@ -184,7 +184,7 @@ async def test_an_act_by_a_secret_waits_for_a_change_of_the_secret_that_is_under
         assert store.change_secrets(connection, account, (Scheme.MD5, "$md5"), new, NOW // 1000)
         changed.set()
         if connection.dialect.name == "postgresql":
-            block_until(lambda: connection.execute(_WAITING).scalar_one() > 0)
+            block_until(lambda: connection.execute(WAITING).scalar_one() > 0)
 
     changing = asyncio.create_task(database.write(change))
     await asyncio.to_thread(changed.wait, WAIT_SECONDS)

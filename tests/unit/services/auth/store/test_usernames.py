@@ -3,6 +3,8 @@
 Some accounts were registered with an earlier table of similar characters, by which their names did not look alike.
 """
 
+import asyncio
+import threading
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,10 +20,11 @@ from services.auth.tables import accounts, state
 from shared.contract.auth import IdentifierKind
 from shared.contract.ids import AccountId
 from shared.database import Database
-from shared.names import name_key
+from shared.names import keys_version, name_key
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.unit.services.auth.cluster import registration
 from tests.unit.services.auth.conftest import ON_BOTH
-from tests.unit.services.auth.store.test_accounts import found, new
+from tests.unit.services.auth.store.test_accounts import WAITING, found, new
 
 pytestmark = ON_BOTH
 
@@ -114,3 +117,20 @@ async def test_keys_follow_their_data(database: Database, monkeypatch: pytest.Mo
     assert await keys(database) == [(name, str(key)[::-1], 0) for name, key, _ in stored]
     version = sa.select(state.c.value).where(state.c.name == "username_keys")
     assert await database.read(lambda connection: connection.scalars(version).all()) == [7]
+
+
+async def test_two_upgrades_at_once_note_the_version_of_the_keys(database: Database) -> None:
+    url, noted = database.url.render_as_string(hide_password=False), threading.Event()
+
+    def upgrade(connection: sa.Connection) -> None:
+        connection.execute(state.insert().values(name="username_keys", value=0))
+        noted.set()
+        if connection.dialect.name == "postgresql":
+            block_until(lambda: connection.execute(WAITING).scalar_one() > 0)
+
+    upgrading = asyncio.create_task(database.write(upgrade))
+    await asyncio.to_thread(noted.wait, WAIT_SECONDS)
+    assert await asyncio.to_thread(key_all, url) == []
+    await upgrading
+    version = sa.select(state.c.value).where(state.c.name == "username_keys")
+    assert await database.read(lambda connection: connection.scalars(version).all()) == [keys_version()]
