@@ -150,8 +150,9 @@ def _successor(rotation: Rotation) -> dict[str, object]:
 
 
 def mark_used(connection: sa.Connection, used: Sequence[TokenLogin]) -> None:
-    """Note that clients use the tokens that they got together with a refresh token."""
-    tokens = [{"of": one.sid, "issued": one.issued} for one in used if one.sid]
+    """Note that clients use the tokens that they got together with a refresh token. All calls lock the logins in the
+    same order, so that none waits for another that waits for it."""
+    tokens = [{"of": one.sid, "issued": one.issued} for one in sorted(used, key=lambda one: one.sid) if one.sid]
     if not tokens:
         return
     came_with = sa.and_(logins.c.sid == sa.bindparam("of"), logins.c.refreshed // 1000 <= sa.bindparam("issued"))

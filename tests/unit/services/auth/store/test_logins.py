@@ -1,5 +1,7 @@
 """Logins and tokens that are written after an act has already ended them, on SQLite and PostgreSQL."""
 
+import asyncio
+import threading
 from functools import partial
 from typing import Protocol
 
@@ -12,13 +14,14 @@ from services.auth.store.bots import NewBot, NewBotToken
 from services.auth.store.logins import NewLogin
 from services.auth.tables import logins as table
 from shared.contract.admin import Act
-from shared.contract.auth import LoginView
+from shared.contract.auth import LoginView, TokenLogin
 from shared.contract.bots import BotTokenView
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.database import Database
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.unit.services.auth.conftest import ON_BOTH
-from tests.unit.services.auth.store.test_accounts import NOW, UUID, made
+from tests.unit.services.auth.store.test_accounts import NOW, UUID, WAITING, made
 
 pytestmark = ON_BOTH
 
@@ -69,3 +72,24 @@ async def test_a_bot_s_token_that_an_act_has_overtaken_is_rejected(database: Dat
         else:
             with pytest.raises(RequestError, match="disabled"):
                 await database.write(step)
+
+
+async def test_uses_of_the_same_logins_that_are_noted_at_once_do_not_wait_for_each_other(database: Database) -> None:
+    account, began = await made(database), threading.Event()
+    for sid in ("s1", "s2"):
+        login = NewLogin(LoginView(sid, NOW, SECONDS + 100), revision=0)
+        await database.write(partial(logins.add, account=account, new=login, most=0, seconds=SECONDS))
+    await database.write(lambda connection: connection.execute(table.update().values(refreshed=NOW)))
+    one, other = (TokenLogin(account, "192.0.2.1", sid=sid, issued=SECONDS) for sid in ("s1", "s2"))
+
+    def note(connection: sa.Connection) -> None:
+        logins.mark_used(connection, [one])
+        began.set()
+        if connection.dialect.name == "postgresql":
+            block_until(lambda: connection.execute(WAITING).scalar_one() > 0)
+        logins.mark_used(connection, [other])
+
+    noting = asyncio.create_task(database.write(note))
+    await asyncio.to_thread(began.wait, WAIT_SECONDS)
+    await database.write(logins.mark_used, [other, one])
+    await noting
