@@ -12,6 +12,7 @@ from services.session.domain import (
     LOBBY_NAME,
     MEMBER_LIST_FIELDS,
     ascii_lower,
+    check_can_manage,
     check_chat_count,
     check_is_owner,
     check_member_count,
@@ -24,7 +25,7 @@ from services.session.store import happenings, masks
 from services.session.store.bans import banned_until, silences
 from services.session.store.blocks import blocked_members, require_unblocked
 from services.session.store.friends import friends_of
-from services.session.store.memberships import count_groups, friends_among, lock_group, lock_managed_group
+from services.session.store.memberships import count_groups, friends_among, lock_group
 from services.session.store.pending_notifications import store_added
 from services.session.store.sql import (
     CHAT,
@@ -292,10 +293,11 @@ def _lock_changed(
 ) -> LockedGroup:
     """Lock a group that the actor may change. In a group without the mode `t`, every member may set the topic. Raises
     RequestError."""
+    group, role = lock_group(connection, number), role_of(connection, number, actor)
     free = sa.select(chat.c.id).where(chat.c.id == number, ~chat.c.modes.contains("t"))
-    if values.keys() == {"topic"} and connection.execute(free).first() and role_of(connection, number, actor):
-        return lock_group(connection, number)
-    return lock_managed_group(connection, number, actor)
+    if role is None or values.keys() != {"topic"} or connection.execute(free).first() is None:
+        check_can_manage(role)
+    return group
 
 
 # Reading chats

@@ -1,20 +1,24 @@
 """Tests handles, modes, masks and invitations of groups on both databases."""
 
+import asyncio
+import threading
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
 from services.session.domain import ALWAYS
-from services.session.store import admission, chats, irc, masks, profiles
+from services.session.store import admission, chats, departures, irc, masks, profiles
 from services.session.store.departures import LeftChat
 from services.session.store.irc import ChangedModes
 from services.session.store.memberships import StartedJoin, request_membership
 from shared.contract.directory import ListGroups
 from shared.contract.errors import ErrorCode, Reason
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.members import ChangeModes, Invite, Mask, ModeChange, RequestMembership
+from shared.contract.members import ChangeModes, EndMembership, Invite, Mask, ModeChange, RequestMembership
 from shared.contract.model import Chat, JoinPolicy, Role
 from shared.contract.session import CreateChat
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.unit.services.session.store_harness import (
     ANN,
     BOB,
@@ -31,6 +35,7 @@ from tests.unit.services.session.store_harness import (
 SERVER = "irc.example"
 GUEST = AccountId(6)
 LATER = NOW + 60_000
+_WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 async def make(store: StoreHarness, handle: str, actor: AccountId = ANN, *others: AccountId) -> Chat:
@@ -133,6 +138,23 @@ async def test_repeated_modes_change_nothing(populated: StoreHarness, group: Cha
     assert len(removed.changes) == 6
     stored = await populated.chat(group, ANN)
     assert (stored.join_key, stored.most_members, "".join(sorted(stored.modes))) == ("", 0, "nt")
+
+
+async def test_a_member_that_is_removed_meanwhile_sets_no_topic(populated: StoreHarness, group: ChatId) -> None:
+    await change(populated, group, ANN, "-t")
+    removed = threading.Event()
+
+    def remove(connection: sa.Connection) -> None:
+        departures.end_membership(connection, EndMembership(group, CEM, ANN), NOW, 512)
+        removed.set()
+        if connection.dialect.name == "postgresql":
+            block_until(lambda: connection.execute(_WAITING).scalar_one() > 0)
+
+    removing = asyncio.create_task(populated.database.write(remove))
+    await asyncio.to_thread(removed.wait, WAIT_SECONDS)
+    late = populated.database.write(chats.set_chat, group, CEM, {"topic": "late"}, NOW, 512)
+    assert (await rejection(late)).code == ErrorCode.FORBIDDEN
+    await removing
 
 
 async def test_a_silenced_group_has_speakers(populated: StoreHarness, group: ChatId) -> None:
