@@ -262,7 +262,7 @@ def name_groups_again(
         others = others.where(member.c.chat == number, member.c.account != account, IS_MEMBER)
         first = connection.scalars(others.order_by(member.c.seat).limit(NAMES_IN_DEFAULT_NAME))
         made = name_of(first.all()) or DELETED_NICKNAME
-        values = {"name": made, "updated": now} if name == previous else {}
+        values = {"name": made, "updated": later(chat.c.updated, now)} if name == previous else {}
         connection.execute(sa.update(chat).where(chat.c.id == number).values(default_name=made, **values))
 
 

@@ -122,6 +122,15 @@ async def test_a_private_chat_gives_up_the_nickname_of_its_deleted_member(popula
     assert (await populated.chat(other, ANN)).name == before
 
 
+async def test_a_group_without_the_nickname_of_a_deleted_member_has_a_later_time_of_change(
+    populated: StoreHarness,
+) -> None:
+    chat = await populated.create_group(ANN, BOB)
+    await populated.database.write(departures.name_groups_again, BOB, "、".join, NOW - 1)
+    after = await populated.chat(chat.id, ANN)
+    assert (after.name, after.updated) == ((await populated.profile(ANN)).nickname, NOW + 1)
+
+
 async def test_time_of_change_grows_for_remaining_members(populated: StoreHarness) -> None:
     await populated.create_group(ANN, BOB)
     await populated.create_group(DAN, CEM)
