@@ -22,6 +22,7 @@ FOUND = {
     "client": "a line of a script was rejected, or the connection has ended",
     "doctor": "a check has failed",
     "replay": "a frame differs from the record",
+    "top": "a process did not answer",
     "up": "a part could not be started",
 }
 """For each command that has one, the second meaning of status 1. The first meaning is that the command has failed."""

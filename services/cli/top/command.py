@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from local.data import read_run
+from local.exit_status import ExitStatus
 from local.installation import not_running
 from local.options import FilePath, OperatorError, read_settings, settings_options
 from local.probes import reachable
@@ -171,7 +172,10 @@ def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once
     colours = use_colours(os.environ, terminal=sys.stdout.isatty())
     if once or not sys.stdout.isatty():
         width = shutil.get_terminal_size((160, 24)).columns
-        click.echo("\n".join(render(states(), width, colours=colours)).rstrip(), color=colours)
+        found = states()
+        click.echo("\n".join(render(found, width, colours=colours)).rstrip(), color=colours)
+        if any(state.dashboard is None for state in found):
+            sys.exit(ExitStatus.FAILED)
     else:
         _watch(states, colours)
 

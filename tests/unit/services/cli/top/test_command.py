@@ -64,6 +64,15 @@ def test_a_wrong_address_is_rejected(command: Sequence[str], address: str) -> No
     assert f"{address!r} is no address of an operations port, such as http://edge:9000" in result.output
 
 
+async def test_a_process_that_does_not_answer_is_a_failure() -> None:
+    async with serving({}, user_registry(), DASHBOARD) as ops:
+        there, away = f"http://127.0.0.1:{ops.port}", f"http://127.0.0.1:{free_port()}"
+        for addresses, status in (((there,), ExitStatus.DONE), ((there, away), ExitStatus.FAILED)):
+            result = await asyncio.to_thread(CliRunner().invoke, main, ["top", *addresses])
+            assert result.exit_code == status
+            assert there in result.output
+
+
 async def test_error_for_an_answer_that_is_no_dashboard(tmp_path: Path) -> None:
     async with serving({}) as ops:
         (seen,) = await asyncio.to_thread(poll, [OpsAddress("odd", f"http://127.0.0.1:{ops.port}/")])
