@@ -97,6 +97,8 @@ def profile_changes(request: SetProfile, limits: GroupLimits) -> dict[str, str |
         values["nick"] = request.nick
     if request.signature is not UNSET:
         check_characters("signature", request.signature, _SIGNATURE_CHARACTERS)
+        if request.signature.startswith(WEBHOOK):
+            raise RequestError(ErrorCode.INVALID, "only a webhook can have such a signature", "signature")
         values["signature"] = request.signature
     for field, number in (("status", request.status), ("icon_id", request.icon_id)):
         if number is not UNSET:

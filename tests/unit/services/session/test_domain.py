@@ -18,6 +18,7 @@ from services.session.domain import (
     group_changes,
     new_group_members,
     profile_changes,
+    webhook_signature,
 )
 from services.session.list_limits import in_int64, take_fitting
 from shared.contract.errors import ErrorCode, RequestError
@@ -121,6 +122,7 @@ def test_profile_changes_contain_only_given_fields() -> None:
         (SetProfile(ANN, icon_id=2**53, actor=ANN), (ErrorCode.INVALID, "icon_id")),
         (SetProfile(ANN, signature="x" * 1_025, actor=ANN), (ErrorCode.TOO_LARGE, "signature")),
         (SetProfile(ANN, signature="\0", actor=ANN), (ErrorCode.INVALID, "signature")),
+        (SetProfile(ANN, signature=webhook_signature(BOB), actor=ANN), (ErrorCode.INVALID, "signature")),
     ],
 )
 def test_invalid_profile_change_is_rejected(request_: SetProfile, expected: tuple[ErrorCode, str]) -> None:
