@@ -54,13 +54,15 @@ def banned_among(
 
 
 def store_silence(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> None:
-    """Stores or ends a silence. Raises RequestError at the limit."""
+    """Stores or ends a silence. Raises RequestError at the limit of silenced members. The silence of the whole group
+    has no limit."""
     ended = sa.or_(silence.c.until <= now, silence.c.account == request.account)
     connection.execute(sa.delete(silence).where(silence.c.chat == request.chat, ended))
     if request.until <= now:
         return
-    rule = "a group silences at most {} members"
-    check_room(connection, silence.c.chat == request.chat, limits.silenced_per_group, rule)
+    if request.account != NO_ACCOUNT:
+        members = sa.and_(silence.c.chat == request.chat, silence.c.account != NO_ACCOUNT)
+        check_room(connection, members, limits.silenced_per_group, "a group silences at most {} members")
     values = {"chat": request.chat, "account": request.account, "until": min(request.until, ALWAYS)}
     connection.execute(sa.insert(silence).values(values))
 

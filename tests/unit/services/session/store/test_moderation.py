@@ -83,6 +83,9 @@ async def test_rights_to_silence_and_their_limit(populated: StoreHarness, group:
     await populated.silence(ANN, group, CEM, LATER)
     await populated.silence(ANN, group, CEM, LATER + 1)
     assert (await rejection(populated.silence(ANN, group, BOB, LATER))).code is ErrorCode.LIMIT
+    await populated.silence(ANN, group, NO_ACCOUNT, LATER)
+    await populated.silence(ANN, group, CEM, 0)
+    await populated.silence(ANN, group, BOB, LATER)
 
 
 async def test_a_former_member_is_silent_when_it_returns(populated: StoreHarness, group: ChatId) -> None:
