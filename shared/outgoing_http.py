@@ -253,24 +253,28 @@ class OutgoingHttp:
         """Connects to the address. Raises OutgoingFailed without the reason, which only the log has."""
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._connect(address)
+                return await self._connect(address, deadline)
         except ssl.SSLCertVerificationError as error:
             raise OutgoingFailed("the server's certificate is not valid") from error
         except (OSError, ValueError) as error:
             _log.info("an outgoing request cannot reach its address", host=address.authority, reason=repr(error))
             raise OutgoingFailed(_UNREACHABLE) from error
 
-    async def _connect(self, address: OutgoingAddress) -> _OutgoingConnection:
-        """Connects to the first address that answers. Raises OSError."""
+    async def _connect(self, address: OutgoingAddress, deadline: float) -> _OutgoingConnection:
+        """Connects to the first address that answers. Each attempt but the last one may take half of the remaining
+        time. Raises OSError."""
         found = await self._look_up(address)
         if not found or not all(self._rules.is_permitted(one, is_encrypted=address.is_encrypted) for one in found):
             raise PermissionError("requests may not go to this address")
         context, name = (await self._verifying(), address.host) if address.is_encrypted else (None, None)
-        connect = asyncio.get_running_loop().create_connection
+        loop = asyncio.get_running_loop()
         make = partial(_OutgoingConnection, address._replace(target=""))
         for last, one in enumerate(found, 1 - len(found)):
+            end = deadline if last == 0 else (loop.time() + deadline) / 2
+            connect = loop.create_connection(make, str(one), address.port, ssl=context, server_hostname=name)
             try:
-                _, connection = await connect(make, str(one), address.port, ssl=context, server_hostname=name)
+                async with asyncio.timeout_at(end):
+                    _, connection = await connect
                 return connection
             except ssl.SSLError:
                 raise

@@ -154,6 +154,25 @@ async def test_the_next_address_is_tried(receiver: WebhookReceiver, monkeypatch:
     assert len(receiver.received) == 1
 
 
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue of the first address is full, so that its kernel answers no connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    resolve(monkeypatch, "127.0.0.1", "127.0.0.2")
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            (waiting := stack.enter_context(socket.socket())).setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        port = silent.getsockname()[1]
+        async with await asyncio.start_server(serve, "127.0.0.2", port), client(LOOPBACK, 2.0) as http:
+            assert (await post(http, f"http://a.example:{port}/")).status == 204
+
+
 async def test_certificates_are_verified_for_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     certificates = Certificates(tmp_path / "tls", "a.example")
     resolve(monkeypatch, "127.0.0.1")
