@@ -72,8 +72,8 @@ _SLOW_MS = 1_000
 """The time of the database is not known well enough if its answer takes longer than this."""
 _FORGET_SECONDS = 3_600.0
 _NEW = 50
-"""The most messages that are read to find the first one that notifies. The time until a mail begins with that
-message."""
+"""The most messages that are read to find the first or the last one that notifies. The time until a mail begins with
+the first one."""
 _NEWEST = 1_000
 """If nothing was decided about a chat yet, only this number of its newest messages may notify."""
 
@@ -464,8 +464,9 @@ class PushDelivery:
         turn.pause_ms = due - now
 
     async def _wanted(self, ready: ReadyDevice, one: WaitingPush, turn: _Turn) -> Message | None:
-        """The waiting message; None if it does not notify any more. The message may be recalled or too old by now, or
-        the account may have muted the chat. Quiet times of the account end the turn. Raises RequestError."""
+        """The waiting message or, if it does not notify any more, the last unread one before it that does; None if
+        there is none. Messages may be recalled or too old by now, or the account may have muted the chat. Quiet times
+        of the account end the turn. Raises RequestError."""
         if is_quiet(one.to.own, self._now()):
             turn.pause_ms = _QUIET_MS
             return None
@@ -477,6 +478,11 @@ class PushDelivery:
         now = max([self._now(), *(each.time for each in messages)])  # the clocks of servers differ
         if decide(ripe(messages, 0, now, 0), [one.to], one.nature, now):
             return message
+        chat, start = one.row.chat, max(one.to.first, one.row.shown + 1, one.row.waiting - _NEW)
+        if start < one.row.waiting:
+            before = await self._messages.read(chat, start, one.row.waiting - start, ready.device.account)
+            if notified := decide(ripe(before, 0, now, 0), [one.to], one.nature, now):
+                return next(each for each in before if each.index == notified[0].upto)
         turn.dropped.append(one.row)
         return None
 

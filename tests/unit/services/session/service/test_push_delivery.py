@@ -248,6 +248,17 @@ async def test_what_is_recalled_before_it_is_sent_notifies_nobody(notifying: Not
     assert (notifying.services.sent, await notifying.waiting(device)) == ([], {})
 
 
+async def test_an_unread_message_before_a_recalled_one_notifies(notifying: Notifying) -> None:
+    chat, device = await wait_with_one(notifying)
+    await notifying.post_and_decide(chat)
+    notifying.services.messages[chat].pop()
+    notifying.services.post(chat, body=RECALLED_BODY)
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(chat))], {})
+    await notifying.send()
+    assert len(notifying.services.sent) == 1
+
+
 async def test_do_not_disturb_postpones_what_waits(notifying: Notifying, monkeypatch: pytest.MonkeyPatch) -> None:
     chat, device = await wait_with_one(notifying)
     quiet = SetOwnSettings(until=now_ms() + 50_000, actor=BOB)
