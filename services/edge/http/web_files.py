@@ -29,6 +29,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{}; img-src 'self' blob:; connect-src 'self' ws: wss:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_NO_GZIP = re.compile(r"gzip[ \t]*;[ \t]*q=0(\.0*)?[ \t]*(,|$)", re.IGNORECASE)
 _STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -48,7 +49,8 @@ class WebFile(NamedTuple):
         fields = {**fields, "ETag": self.tag, "Vary": "Accept-Encoding"}
         if self.tag in headers.get("if-none-match", ""):
             return Response(None, 304, fields)
-        if "gzip" in headers.get("accept-encoding", ""):
+        accepted = headers.get("accept-encoding", "")
+        if "gzip" in accepted and not _NO_GZIP.search(accepted):
             return Response(self.compressed, 200, {**fields, "Content-Encoding": "gzip"}, self.content_type)
         return Response(self.body, 200, fields, self.content_type)
 

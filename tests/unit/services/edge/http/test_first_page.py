@@ -80,6 +80,9 @@ async def test_a_file_is_sent_once_and_compressed(port: int) -> None:
     small = await read(port, "/web/first_page.js", Accept_Encoding="gzip, br")
     assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
     assert gzip.decompress(small.body) == plain.body
+    for rejected in ("identity, gzip;q=0", "gzip; q=0.000, br"):
+        assert (await read(port, "/web/first_page.js", Accept_Encoding=rejected)).body == plain.body
+    assert (await read(port, "/web/first_page.js", Accept_Encoding="br, gzip;q=0.5")).body == small.body
     same = await read(port, "/web/first_page.js", If_None_Match=plain.headers["etag"])
     assert (same.status, same.body) == (304, b"")
     assert "immutable" not in plain.headers["cache-control"]
