@@ -101,7 +101,8 @@ def set_nick(connection: sa.Connection, account: AccountId, nick: str, now: int)
     """Set an account's nick, which is its username. Does nothing if another account has this nick."""
     if not is_nick_taken(connection, nick, but=account):
         own = sa.update(profile).where(profile.c.id == account, profile.c.deleted.is_(False))
-        connection.execute(own.values(nick=nick, public_updated=next_change_time(now)))
+        with suppress(IntegrityError), connection.begin_nested():  # another transaction may have just taken the nick
+            connection.execute(own.values(nick=nick, public_updated=next_change_time(now)))
 
 
 def register_guest(connection: sa.Connection, seed: EnsureProfile, now: int) -> Profile | None:

@@ -54,6 +54,9 @@ async def test_a_nick_that_another_transaction_takes_meanwhile_is_left_out(
     monkeypatch.setattr(profiles, "is_nick_taken", lambda *about: answers.pop() if answers else is_nick_taken(*about))
     assert await add(store, EnsureProfile(account=BOB, uuid="b", nickname="Bob", nick="Gus"))
     assert (await store.profile(BOB)).nick == ""
+    answers.append(False)
+    await store.database.write(profiles.set_nick, BOB, "Gus", NOW)
+    assert (await store.profile(BOB)).nick == ""
 
 
 async def test_unknown_account_has_no_state(store: StoreHarness) -> None:
