@@ -50,8 +50,8 @@ async def test_a_nick_that_another_transaction_takes_meanwhile_is_left_out(
     store: StoreHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add(store, EnsureProfile(account=ANN, uuid="a", nickname="Ann", nick="gus"))
-    is_nick_taken, answers = profiles.is_nick_taken, [False]
-    monkeypatch.setattr(profiles, "is_nick_taken", lambda *about: answers.pop() if answers else is_nick_taken(*about))
+    find, answers = profiles.is_nick_taken, [False]
+    monkeypatch.setattr(profiles, "is_nick_taken", lambda *of, **but: answers.pop() if answers else find(*of, **but))
     assert await add(store, EnsureProfile(account=BOB, uuid="b", nickname="Bob", nick="Gus"))
     assert (await store.profile(BOB)).nick == ""
     answers.append(False)
