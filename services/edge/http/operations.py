@@ -100,7 +100,7 @@ class HttpOperations:
             return wrong_method("POST")
         _check_type(request)
         handshake = self._handshake(request)
-        body = await read_body(request, self._body_bytes) or b"{}"
+        body = (await read_body(request, self._body_bytes)).strip() or b"{}"
         if operation == "sync" and (wait := wait_of(body)).wait_ms:
             return self._response(await self._poll(request, handshake, body, wait))
         return self._response(await self._perform(request, handshake, operation, body))
@@ -151,7 +151,7 @@ class HttpOperations:
             _check_type(request)
         elif body_length(request.headers) != 0:
             raise RequestError(ErrorCode.INVALID, "GET has no body; a long position is the body of POST")
-        body = await read_body(request, self._body_bytes)
+        body = (await read_body(request, self._body_bytes)).strip()
         handshake, token = self._handshake(request), bearer_token(request)
         start = known_positions(request.headers, handshake_of(request, self._trusted).query, body)
         await self._check_token(token)

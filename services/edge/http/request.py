@@ -58,7 +58,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             body += data
             if len(body) > limit:
                 raise RequestError(ErrorCode.TOO_LARGE, f"a body has at most {limit} bytes")
-    return body.strip()
+    return body
 
 
 async def pieces_of(request: Request, silence_seconds: float) -> AsyncIterator[bytes]:

@@ -75,7 +75,7 @@ def _object(content_type: str, body: bytes) -> dict[str, Any]:
     """Raises RequestError."""
     kind, _, parameters = content_type.lower().partition(";")
     try:
-        text = _decode(body, parameters)
+        text = _decode(body, parameters).strip()
         if kind.strip() == _FORM:
             text = parse_qs(text, errors="strict", max_num_fields=16).get("payload", [""])[0]
         return msgspec.json.decode(text, type=dict[str, Any])

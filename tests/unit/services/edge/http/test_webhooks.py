@@ -31,6 +31,11 @@ async def test_a_form_is_read(site: HttpSite) -> None:
     assert site.hooks.posted == [("a & b", "")]
 
 
+async def test_a_text_may_end_with_a_line_in_any_encoding(site: HttpSite) -> None:
+    for encoding in ("utf-16-le", "utf-16-be", "utf-8"):
+        assert (await post(site, '\ufeff{"text": "hi"}\r\n'.encode(encoding))).status == 200
+
+
 async def test_the_key_is_passed_on(site: HttpSite) -> None:
     assert (await post(site, b'{"text":"a"}', Idempotency_Key="k")).status == 200
     assert (await post(site, b'{"text":"b"}', Idempotency_Key="k")).status == 409
