@@ -295,6 +295,7 @@ def apart(work: Callable[[], list[str]], failure: type[Exception]) -> Callable[[
     """Start the work in a fork of this process, which has no other thread yet. The memory of the work is free again
     when the work ends. The returned function waits for the lines of the work. If the work raises a `failure`, the
     returned function raises it."""
+    sys.stdout.flush()  # otherwise the fork would also write the text that waits
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
