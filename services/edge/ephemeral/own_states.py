@@ -45,14 +45,14 @@ class OwnStates:
         """Remove the states of connections that have ended. The state of an account that is leaving presence is removed
         only after it has left. Otherwise a hidden account would be shown for a moment. Raises RedisError."""
         departed = [
-            account
+            (account, given)
             for account, given in self._given.items()
             if self._accounts.recipient(account, given.connection) is None and not self._accounts.is_leaving(account)
         ]
-        for account in departed[:_BATCH]:
-            given = self._given[account].state
-            await self._presence.change_states([presence_states.withdraw(self._node, account, given)])
-            self._given.pop(account, None)
+        for account, given in departed[:_BATCH]:
+            await self._presence.change_states([presence_states.withdraw(self._node, account, given.state)])
+            if self._given.get(account) is given:  # otherwise, another connection has set a state meanwhile
+                del self._given[account]
 
     async def restore(self) -> None:
         """Write all states again after presence data was lost. A state that has been set again since is not
