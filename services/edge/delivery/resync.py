@@ -49,12 +49,14 @@ class Resync:
         return account in self._stale or account in self._working
 
     async def run(self) -> None:
-        while True:
-            await self._has_stale.wait()
-            self._has_stale.clear()
-            await asyncio.sleep(random.uniform(0, _JITTER_SECONDS))  # noqa: S311
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(_WORKERS, len(self._stale))):
+        """Compare until cancelled. An account whose comparison takes long delays no other account, unless all workers
+        wait for such accounts."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._has_stale.wait()
+                self._has_stale.clear()
+                await asyncio.sleep(random.uniform(0, _JITTER_SECONDS))  # noqa: S311
+                for _ in range(min(_WORKERS - len(self._working), len(self._stale))):
                     group.create_task(self._work())
 
     async def _work(self) -> None:

@@ -10,8 +10,9 @@ import pytest
 from services.edge.app import Edge
 from services.edge.canonical.events import ChatJoined, MessageChanged
 from shared.contract.edge import ChangeDelivery
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ChangeKind, GetChanges, MessageChange, Sync
+from shared.contract.message import ChangeKind, GetChanges, MessageChange, Sync, Synced
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.delivery.test_local_chats import BOB, NotifiedRecipient
@@ -151,6 +152,28 @@ async def test_a_resync_waits_for_an_unreachable_service(cluster: EdgeCluster, m
     await asyncio.sleep(0.4)
     await cluster.add_message_replica()
     await alice.until_texts(7, "a")
+
+
+async def test_an_account_that_cannot_be_synced_delays_no_other(
+    cluster: EdgeCluster, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for chat, account in ((7, 1), (8, 2)):
+        cluster.backend.add_chat(chat, account, 99)
+    _, bob = await cluster.synced_clients(1, 2)
+    sync, failures = cluster.backend.sync, list[Sync]()
+
+    def failing(request: Sync) -> Synced:
+        if request.account == 1:
+            failures.append(request)
+            raise RequestError(ErrorCode.INTERNAL, "a test")
+        return sync(request)
+
+    monkeypatch.setattr(cluster.backend, "sync", failing)
+    edge.resync.mark_stale("a test", [AccountId(1)])
+    await until(lambda: bool(failures))
+    await cluster.message.send_texts(8, 99, "a", lost=True)
+    edge.resync.mark_stale("a test", [AccountId(2)])
+    await bob.until_texts(8, "a")
 
 
 async def test_a_reconnect_of_the_bus_syncs_all_accounts(cluster: EdgeCluster) -> None:
