@@ -70,6 +70,7 @@ class MessageChanges:
         announcement. A second announcement does no harm, because edges recognise the change by its `rev`."""
         member_list = await self._member_list(request.chat, request.actor)
         async with self._locks.setdefault(request.chat, asyncio.Lock()):
+            require_member(member_list, request.actor)  # the actor may have left while the lock was awaited
             revised = await self._store.change(request, self._permissions(member_list, request.actor))
             if (change := revised.change or revised.again) is not None:
                 if isinstance(request.change, RecallText) and request.change.reason:

@@ -12,7 +12,9 @@ import pytest
 
 from services.message.domain import ChangePermissions
 from services.message.service import changes as use_cases
-from services.message.store import MessageStore
+from services.message.service.load_members import require_member
+from services.message.service.member_list import ChatMembers
+from services.message.store import MessageStore, Revised
 from shared.clock import now_ms
 from shared.contract.body import pack_edited, unpack_segments
 from shared.contract.edge import ChangeDelivery
@@ -143,6 +145,35 @@ async def test_changes_at_once_are_announced_in_order(
         await asyncio.gather(*[change(env, ANN, React(emoji, on=True)) for emoji in "🍎🍊🍋🍌🍉"])
         await wait_until(lambda: len(announced(env, SOUTH)) == 5)
         assert [one.change.rev for one in announced(env, SOUTH)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_member_that_is_removed_before_its_turn_changes_nothing(
+    env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, release, members = MessageStore.change, asyncio.Event(), list[AccountId]()
+
+    async def slow(store: MessageStore, request: ChangeMessage, permissions: ChangePermissions) -> Revised:
+        await release.wait()
+        return await commit(store, request, permissions)
+
+    def noted(member_list: ChatMembers, account: AccountId) -> tuple[int, int]:
+        members.append(account)
+        return require_member(member_list, account)
+
+    monkeypatch.setattr(MessageStore, "change", slow)
+    monkeypatch.setattr(use_cases, "require_member", noted)
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
+        first = asyncio.create_task(change(env, ANN, React("🍎", on=True)))
+        await wait_until(lambda: ANN in members)
+        second = asyncio.create_task(rejected(env, BOB, React("🍊", on=True)))
+        await wait_until(lambda: BOB in members)
+        await env.session.remove_member(ROOM, BOB)
+        with pytest.raises(RequestError):
+            await env.edges.bus.send(GetHistory(ROOM, -1, 1, actor=BOB), seconds=5.0)
+        release.set()
+        assert ((await first).rev, await second) == (1, ErrorCode.FORBIDDEN)
 
 
 async def test_rights_to_recall_and_pin(env: MessageEnvironment, settings: Settings) -> None:
