@@ -242,8 +242,13 @@ class Presence:
     async def nodes(self, accounts: Collection[AccountId]) -> dict[AccountId, tuple[NodeId, ...]]:
         """The registered nodes of each account; they may be incomplete (`has_lost_state`)."""
         shards = _by_shard(accounts)
-        with self._numbers.call("homes"):
-            rows = await self._round_trips.execute([_hmget(SHARD_KEYS[shard], own) for shard, own in shards.items()])
+        questions = [_hmget(SHARD_KEYS[shard], own) for shard, own in shards.items()]
+        try:
+            with self._numbers.call("homes"):
+                rows = await self._round_trips.execute(questions)
+        except RedisError:
+            self._met = ""
+            raise
         return dict.fromkeys(accounts, ()) | {account: nodes_of(names) for account, names in _present(shards, rows)}
 
     @property

@@ -28,7 +28,7 @@ class Nicks(Protocol):
 
 class LocalGuests:
     """The guests that are connected to this node. If this node cannot delete a guest, or crashes, the auth service
-    deletes the guest some minutes later."""
+    deletes the guest some minutes later. It also does so if this node does not know whether the guest is elsewhere."""
 
     def __init__(self, bus: Bus, tasks: Tasks, nicks: Nicks, connections: LocalAccounts) -> None:
         self._bus = bus
@@ -77,7 +77,7 @@ class LocalGuests:
 
     async def is_last(self, account: AccountId) -> bool:
         """Whether the account has a single connection on all nodes, which is here."""
-        return self._connections.connections(account) == 1 and not await self._connections.other_nodes(account)
+        return self._connections.connections(account) == 1 and not await self._may_be_elsewhere(account)
 
     async def run(self) -> None:
         while True:
@@ -89,10 +89,10 @@ class LocalGuests:
                     _log.warning("connected guests were not reported", error=str(error))
 
     async def _end(self, account: AccountId) -> None:
-        other_nodes = await self._connections.other_nodes(account)
+        may_be_elsewhere = await self._may_be_elsewhere(account)
         if self._connections.connections(account):
             return
-        if other_nodes:
+        if may_be_elsewhere:
             self._accounts.pop(account, None)
             return
         self.ended(account)
@@ -101,3 +101,7 @@ class LocalGuests:
             await self._bus.send(request, seconds=_SECONDS, retry=True, nonce=new_nonce())
         except RequestError as error:
             _log.warning("the account of a guest was not deleted", account=account, error=str(error))
+
+    async def _may_be_elsewhere(self, account: AccountId) -> bool:
+        """Whether the account may have connections to other nodes. While presence is unknown, it may."""
+        return bool(await self._connections.other_nodes(account)) or self._connections.presence_unknown

@@ -211,10 +211,15 @@ async def test_a_node_knows_that_others_may_be_forgotten(
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     await there.beat(B, 10)
     assert (here.has_lost_state, there.has_lost_state) == (True, False)
+    third = connect("edge")
+    await third.beat(A, 10)
+    assert not third.has_lost_state
     valkey_server.kill()
     with pytest.raises(RedisError):
         await there.join(B, [BOB])
-    assert there.has_lost_state
+    with pytest.raises(RedisError):
+        await third.nodes([ANN])
+    assert (there.has_lost_state, third.has_lost_state) == (True, True)
 
 
 async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: ValkeyServer, connect: Connect) -> None:

@@ -27,8 +27,10 @@ class Guests:
         self.elsewhere: list[NodeId] = []
         self._tasks = Tasks()
         bus, nicks = SimpleNamespace(send=self._send), SimpleNamespace(seen=self._seen, stop_monitoring=lambda _: None)
-        connections = SimpleNamespace(connections=self.here.__getitem__, other_nodes=self._other_nodes)
-        self.local = LocalGuests(bus, self._tasks, nicks, connections)  # type: ignore[arg-type]
+        self.connections = SimpleNamespace(
+            connections=self.here.__getitem__, other_nodes=self._other_nodes, presence_unknown=False
+        )
+        self.local = LocalGuests(bus, self._tasks, nicks, self.connections)  # type: ignore[arg-type]
 
     def enter(self, account: AccountId) -> None:
         self.here[account] += 1
@@ -96,6 +98,17 @@ async def test_a_guest_on_another_node_stays() -> None:
     await guests.leave(GUEST)
     assert GUEST not in guests.local
     assert (guests.deleted, guests.seen) == ([], [])
+
+
+async def test_a_guest_that_may_be_on_another_node_stays() -> None:
+    """Auth deletes the guest later, unless another edge reports it."""
+    guests = Guests()
+    guests.connections.presence_unknown = True
+    guests.enter(GUEST)
+    assert not await guests.local.is_last(GUEST)
+    await guests.leave(GUEST)
+    assert GUEST not in guests.local
+    assert guests.deleted == []
 
 
 async def test_a_guest_that_has_come_back_meanwhile_stays() -> None:
