@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from services.session.domain import DELETED_NICKNAME, LOBBY, ascii_lower
-from services.session.store.sql import HAS_NICK, next_change_time, taken_as
+from services.session.store.sql import HAS_NICK, next_change_time, slices, taken_as
 from services.session.tables import ascii_lower as folded
 from services.session.tables import member, profile
 from shared.contract.errors import ErrorCode, Reason, RequestError
@@ -152,7 +152,7 @@ def set_profile(
 
 def summaries_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, ProfileSummary]:
     """The profile summaries of accounts, including deleted accounts."""
-    rows = connection.execute(_SUMMARIES, {"accounts": accounts})
+    rows = (row for some in slices(accounts) for row in connection.execute(_SUMMARIES, {"accounts": some}))
     return {AccountId(account): ProfileSummary(*summary) for account, *summary in rows}
 
 

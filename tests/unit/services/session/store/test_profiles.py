@@ -149,3 +149,14 @@ async def test_account_state_includes_the_lobby_join(store: StoreHarness) -> Non
     settle = partial(memberships.finish_joins, number=LOBBY, accounts=[ANN], unread_from=3, now=NOW, broadcast_from=9)
     await store.database.write(settle)
     assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=True, uuid=f"uuid-{ANN}", nick="")
+
+
+async def test_more_summaries_than_a_statement_can_read_are_read(store: StoreHarness) -> None:
+    """A statement has at most 65,535 parameters in PostgreSQL, and 32,766 in SQLite by default.
+
+    A group may have more members.
+    """
+    await store.add_profiles(ANN, BOB)
+    accounts = [AccountId(number) for number in range(1, 65_537)]
+    found = await store.database.read(partial(profiles.summaries_of, accounts=accounts))
+    assert found.keys() == {ANN, BOB}
