@@ -9,8 +9,10 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import msgspec
+import nats.errors
 
 from services.message.metrics import MessageMetrics
 from shared.bus.client import Bus
@@ -160,7 +162,8 @@ class Withdrawal:
             error = (await self._failures()).get("database", "")
             if self._leadership.withdrawn and not error:
                 self._leadership.withdrawn = False
-                await self._bus.serve_queues(True)
+                with suppress(nats.errors.Error):  # NATS gets the subscriptions when it answers again
+                    await self._bus.serve_queues(True)
                 _log.info("serves again")
             elif not self._leadership.withdrawn and error and self._leadership.has_others():
                 self._leadership.withdrawn = True

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
+import nats.errors
 import pytest
 
 from services.message.adapters import leadership
@@ -95,6 +96,27 @@ async def test_the_others_get_its_requests_until_its_database_works(
     cut_off.failures = {}
     await cut_off.until_withdrawn(False)
     assert cut_off.leadership.announced == PARTITIONS
+    async with asyncio.timeout(SECONDS):
+        before = cut_off.requests
+        while cut_off.requests == before:
+            await request(requester, 1)
+
+
+async def test_it_serves_again_after_nats_did_not_answer(
+    replicas: list[QueueReplica], requester: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off, other = replicas
+    cut_off.hear(other)
+    cut_off.failures = {"database": "no answer in time"}
+    await cut_off.until_withdrawn(True)
+
+    async def unanswered() -> None:
+        raise nats.errors.FlushTimeoutError
+
+    monkeypatch.setattr(cut_off.bus._broker, "_settle", unanswered)
+    for is_withdrawn in (False, True, False):
+        cut_off.failures = {"database": "no answer in time"} if is_withdrawn else {}
+        await cut_off.until_withdrawn(is_withdrawn)
     async with asyncio.timeout(SECONDS):
         before = cut_off.requests
         while cut_off.requests == before:
