@@ -360,16 +360,16 @@ def may_be_offered_verification(account: Account) -> bool:
 
 
 class LoginSubject(NamedTuple):
-    """The identifier of a login, and its account. If there is no account, `account` holds the identifier. So logins to
-    existing and to missing accounts are limited alike."""
+    """The identifier of a login, and its accounts: digits may name two. If there is no account, `accounts` holds the
+    identifier. So logins to existing and to missing accounts are limited alike."""
 
     identifier: str
-    account: str
+    accounts: tuple[str, ...]
 
 
-def login_subject(account: Account | None, identifier: str) -> LoginSubject:
+def login_subject(identifier: str, *accounts: Account | None) -> LoginSubject:
     key = identifier_key(identifier)
-    return LoginSubject(key, key if account is None else str(account.id))
+    return LoginSubject(key, tuple(key if one is None else str(one.id) for one in accounts))
 
 
 def identifier_key(identifier: str) -> str:

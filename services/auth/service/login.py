@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.auth import domain, verifiers
-from services.auth.domain import Account, LoginSubject, VerificationPurpose, VerificationSubject
+from services.auth.domain import Account, VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.ports import PasswordHashing
@@ -36,14 +36,14 @@ class PasswordLogin:
         domain.check_login(request)
         began = time.time()
         named = await self.database.read(accounts.find_all, request.kind, request.identifier)
-        subject = domain.login_subject(named[0].account, request.identifier)
+        subject = domain.login_subject(request.identifier, *(one.account for one in named))
         async with self.limits.login(subject, request.origin.address) as attempt:
             found = await self._authenticate(named, request.secret)
             attempt.failed = found is None
         if found is None or (account := found.account) is None:
             self.trail.note_failure("failed login", named[0].account, request.origin.address)
             raise RequestError(ErrorCode.UNAUTHENTICATED, "wrong account or password")
-        if needed := await self._required_verification(account, subject, request):
+        if needed := await self._required_verification(account, request):
             return needed
         reply = await self.sessions.start(
             account, found.revision, began, request.origin, request.device, refreshable=request.refreshable
@@ -69,13 +69,11 @@ class PasswordLogin:
             return await self.database.write(accounts.replace_verifier, account.id, scheme, verifier, renewed)
         return await self.database.read(accounts.holds_verifier, account.id, scheme, verifier)
 
-    async def _required_verification(
-        self, account: Account, failing: LoginSubject, request: Login
-    ) -> VerificationNeeded | None:
+    async def _required_verification(self, account: Account, request: Login) -> VerificationNeeded | None:
         """Returns the verification that the login needs; None if the login needs no verification, or has consumed
         one."""
         allowed = self.verification.settings.after_failed_logins
-        if not allowed or not account.email or await self.limits.failures(failing) < allowed:
+        if not allowed or not account.email or await self.limits.failures(account) < allowed:
             return None
         subject = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)
         ticket = await self.verification.find_passed(subject, request)

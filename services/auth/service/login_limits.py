@@ -105,17 +105,17 @@ class LoginLimiter:
         """The check of an answer runs inside this context, as the check of a secret runs inside `login`. Wrong answers
         have two more limits over all addresses, one for the identifier and one for the account. If the account's limit
         is reached, the attempt is blocked. These two limits have no effect on logins."""
-        limit = self._limits.failed_recoveries_per_account
+        limit, (account,) = self._limits.failed_recoveries_per_account, subject.accounts
         bounds = [*self._login_bounds(subject, address), _Bound(f"recovering:{subject.identifier}", DAY, limit)]
         async with (
             self._attempt(subject, bounds) as attempt,
-            self._block(_Bound(f"recovery:{subject.account}", DAY, limit), attempt),
+            self._block(_Bound(f"recovery:{account}", DAY, limit), attempt),
         ):
             yield attempt
 
-    async def failures(self, subject: LoginSubject) -> int:
+    async def failures(self, account: Account) -> int:
         """Failed logins of an account within ten minutes, over all addresses and identifiers."""
-        return await self._window.count(f"account:{subject.account}", TEN_MINUTES)
+        return await self._window.count(f"account:{account.id}", TEN_MINUTES)
 
     async def reset(self, account: Account) -> None:
         """Forget the failed logins, because the account's owner was verified."""
@@ -171,8 +171,8 @@ class LoginLimiter:
                 has_failed = await self._has_failed(attempt)
                 if has_failed and self._limits.rates:
                     await self._window.add(failed, TEN_MINUTES, _COUNTED_FAILURES)
-                if has_failed and self._counts_failures:
-                    await self._window.add(f"account:{subject.account}", TEN_MINUTES, _COUNTED_FAILURES)
+                for account in subject.accounts if has_failed and self._counts_failures else ():
+                    await self._window.add(f"account:{account}", TEN_MINUTES, _COUNTED_FAILURES)
 
     @asynccontextmanager
     async def _block(self, bound: _Bound, attempt: LoginAttempt) -> AsyncIterator[None]:

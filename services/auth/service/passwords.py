@@ -62,7 +62,7 @@ class OwnSecret:
         """Returns the verifier that the secret matches. A wrong secret counts as a failed login with the account's
         number, and `act` is its name in the audit trail. Raises RequestError: `unauthenticated` with the field,
         `rate_limited`, `unavailable`."""
-        async with self.limits.login(domain.login_subject(account, str(account.id)), address) as attempt:
+        async with self.limits.login(domain.login_subject(str(account.id), account), address) as attempt:
             held = await find_verifier(self.passwords, account, secret)
             attempt.failed = held is None
         if held is None:

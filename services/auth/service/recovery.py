@@ -53,7 +53,7 @@ class PasswordRecovery:
         kind, name = IdentifierKind.ANY, request.username
         account = (await self.database.read(accounts.find, kind, name)).account
         answer = domain.expected_answer(account, request)
-        async with self.limits.recovery(domain.login_subject(account, name), request.origin.address) as attempt:
+        async with self.limits.recovery(domain.login_subject(name, account), request.origin.address) as attempt:
             judged = None if attempt.is_blocked else answer
             attempt.failed = not await self.passwords.verify(judged, verifiers.plain_text(request.answer))
         if attempt.failed or account is None or answer is None:

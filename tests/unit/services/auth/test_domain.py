@@ -143,13 +143,13 @@ def test_delays_start_late_grow_and_are_bounded() -> None:
 
 def test_failures_are_noticed_by_identifier_and_counted_by_account() -> None:
     account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "a@b", {}, username="ann")
-    by_mail, by_number = domain.login_subject(account, "A@b"), domain.login_subject(account, "0000000007")
-    assert by_mail.account == by_number.account == "7"
+    by_mail, by_number = domain.login_subject("A@b", account), domain.login_subject("0000000007", account)
+    assert by_mail.accounts == by_number.accounts == ("7",)
     assert by_mail.identifier != by_number.identifier
     assert {by_mail.identifier, by_number.identifier} < set(domain.identifier_keys(account))
-    unknown = domain.login_subject(None, "a@B")
-    assert unknown.identifier == unknown.account == by_mail.identifier
-    assert unknown != domain.login_subject(None, "a@c")
+    unknown = domain.login_subject("a@B", None)
+    assert (unknown.identifier, *unknown.accounts) == (by_mail.identifier,) * 2
+    assert unknown != domain.login_subject("a@c", None)
 
 
 def test_nothing_secret_is_in_a_repr() -> None:

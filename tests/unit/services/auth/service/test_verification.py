@@ -256,6 +256,17 @@ async def test_an_account_without_an_email_address_needs_no_verification(start: 
     assert isinstance(await edge.login("ann", kind=IdentifierKind.USERNAME), Authenticated)
 
 
+@pytest.mark.parametrize(("tried", "used"), [(ANN, "1"), ("1", ANN)])
+async def test_a_username_that_is_a_number_hides_no_failures_of_that_number(
+    start: StartCluster, tried: str, used: str
+) -> None:
+    _, edge = await start(verification=VerificationSettings(after_failed_logins=1))
+    assert (await edge.register(ANN)).account == 1
+    await edge.register("bob@example.org", username="1", secret=plain("another secret"))
+    await rejection(edge.login(tried, "wrong", kind=IdentifierKind.ANY))
+    assert isinstance(await edge.login(used, kind=IdentifierKind.ANY), VerificationNeeded)
+
+
 async def test_a_link_for_a_login_verifies_no_registration(start: StartCluster) -> None:
     both = VerificationSettings(registration=True, after_failed_logins=1)
     cluster, edge = await start(verification=both)
