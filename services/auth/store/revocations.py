@@ -19,8 +19,9 @@ def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int
     count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
     revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
     connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
-    ended = logins.delete().where(logins.c.account == account)
-    connection.execute(ended.where(logins.c.sid == sid) if sid else ended)
+    ended = sa.select(logins.c.sid).where(logins.c.account == account).order_by(logins.c.sid).with_for_update()
+    ended = ended.where(logins.c.sid == sid) if sid else ended
+    connection.execute(logins.delete().where(logins.c.sid.in_(ended)))  # the rows are locked as in `mark_used`
     return revocation
 
 

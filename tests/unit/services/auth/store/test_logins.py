@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.auth.store import accounts as store
-from services.auth.store import bots, logins
+from services.auth.store import bots, logins, revocations
 from services.auth.store.bots import NewBot, NewBotToken
 from services.auth.store.logins import NewLogin
 from services.auth.tables import logins as table
@@ -74,13 +74,23 @@ async def test_a_bot_s_token_that_an_act_has_overtaken_is_rejected(database: Dat
                 await database.write(step)
 
 
-async def test_uses_of_the_same_logins_that_are_noted_at_once_do_not_wait_for_each_other(database: Database) -> None:
-    account, began = await made(database), threading.Event()
-    for sid in ("s1", "s2"):
+async def refreshed(database: Database) -> list[TokenLogin]:
+    """Makes two logins, of which the database finds the second one first, and returns uses of their tokens."""
+    account = await made(database)
+    for sid in ("s2", "s1"):
         login = NewLogin(LoginView(sid, NOW, SECONDS + 100), revision=0)
         await database.write(partial(logins.add, account=account, new=login, most=0, seconds=SECONDS))
     await database.write(lambda connection: connection.execute(table.update().values(refreshed=NOW)))
-    one, other = (TokenLogin(account, "192.0.2.1", sid=sid, issued=SECONDS) for sid in ("s1", "s2"))
+    return [TokenLogin(account, "192.0.2.1", sid=sid, issued=SECONDS) for sid in ("s1", "s2")]
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_uses_of_the_same_logins_that_are_noted_at_once_do_not_wait_for_each_other(
+    database: Database, ends: bool
+) -> None:
+    """Nor does the end of all logins of the account."""
+    one, other = await refreshed(database)
+    began = threading.Event()
 
     def note(connection: sa.Connection) -> None:
         logins.mark_used(connection, [one])
@@ -91,5 +101,10 @@ async def test_uses_of_the_same_logins_that_are_noted_at_once_do_not_wait_for_ea
 
     noting = asyncio.create_task(database.write(note))
     await asyncio.to_thread(began.wait, WAIT_SECONDS)
-    await database.write(logins.mark_used, [other, one])
+    if ends:
+        await database.write(revocations.revoke, one.account, "", SECONDS)
+    else:
+        await database.write(logins.mark_used, [other, one])
     await noting
+    left = sa.select(table.c.sid).order_by(table.c.sid)
+    assert await database.read(lambda connection: [*connection.scalars(left)]) == ([] if ends else ["s1", "s2"])
