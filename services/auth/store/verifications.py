@@ -205,7 +205,9 @@ def open_link(connection: sa.Connection, ticket: str, code: str, now: int) -> Op
 
 
 def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    connection.execute(tickets.delete().where(tickets.c.account == account))
+    """Locks the tickets in the order of `request_mail`."""
+    own = sa.select(tickets.c.ticket).where(tickets.c.account == account).order_by(tickets.c.ticket).with_for_update()
+    connection.execute(tickets.delete().where(tickets.c.ticket.in_(own)))
 
 
 def purge_expired(connection: sa.Connection, now: int) -> None:

@@ -1,18 +1,23 @@
 """Tests how verifications are stored in SQLite and PostgreSQL."""
 
 import asyncio
+import threading
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
 from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import verifications
 from services.auth.store.verifications import LinkResult, OpenedLink, PassedTicket, TooManyMails, VerificationMail
+from services.auth.tables import tickets
 from shared.contract.auth import Origin, Requester
 from shared.contract.events import MailRequested
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.database import Database
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.unit.services.auth.conftest import ON_BOTH
+from tests.unit.services.auth.store.test_accounts import WAITING
 
 pytestmark = ON_BOTH
 
@@ -147,3 +152,22 @@ async def test_mails_that_are_requested_at_once_stay_within_the_limit(database: 
     sent = await asyncio.gather(*(request_mail(database, ticket) for ticket in many), return_exceptions=True)
     assert sent.count(True) == verifications.MAILS_PER_ADDRESS
     assert {type(one) for one in sent} == {bool, TooManyMails}
+
+
+async def test_a_mail_that_is_requested_while_its_account_is_deleted_causes_no_deadlock(database: Database) -> None:
+    many, began = [await add(database, LOGIN)], threading.Event()
+    while (first := min(many)) == many[0]:  # until the database finds the lowest ticket after another one
+        many.append(await add(database, LOGIN))
+
+    def mail(connection: sa.Connection) -> bool:
+        connection.execute(sa.select(tickets).where(tickets.c.ticket == first).with_for_update())
+        began.set()
+        if connection.dialect.name == "postgresql":
+            block_until(lambda: connection.execute(WAITING).scalar_one() > 0)
+        return verifications.request_mail(connection, first, LATER, "right", template, NOW)
+
+    mailing = asyncio.create_task(database.write(mail))
+    await asyncio.to_thread(began.wait, WAIT_SECONDS)
+    await database.write(partial(verifications.delete_of_account, account=AccountId(7)))
+    assert await mailing
+    assert not await request_mail(database, first)
