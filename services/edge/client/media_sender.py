@@ -93,6 +93,14 @@ class MediaSender:
         messages = [item.message for item in self._queue if item.message is not None]
         return any((message.chat, message.index) == (chat, index) for message in messages)
 
+    def recalled(self, chat: ChatId, index: int) -> None:
+        """Drop what is not written of this message, except the rest of a file that was announced, because no client
+        gets a text after its recall. The message stays undelivered."""
+        for place, item in enumerate(self._queue):
+            if item.message is not None and (item.message.chat, item.message.index) == (chat, index):
+                self._queue[place] = _Item((), None)
+                self.waiting_bytes -= _size(item)
+
     def forget_pushes(self) -> None:
         """Note that the account has logged out: its waiting messages stay undelivered. The item that is being written
         is still written, but confirms no message."""
@@ -125,7 +133,13 @@ class MediaSender:
             if isinstance(frame, MediaPayload):
                 await self._transfer(frame)
             else:
-                self._writer.write_now((frame,))
+                self._write_first((frame,))
+
+    def _write_first(self, frames: tuple[Frame, ...]) -> bool:
+        """Write a text or the beginning of a file, unless its message was recalled. Returns whether it was written."""
+        if is_kept := bool(self._queue[0].frames):
+            self._writer.write_now(frames)
+        return is_kept
 
     async def _transfer(self, payload: MediaPayload) -> None:
         """Wait for a slot, then send. Raises RequestError, perhaps half way."""
@@ -135,7 +149,7 @@ class MediaSender:
                 await slots.acquire()
         except TimeoutError:
             self._transfers.warn("too many transfers", payload.media)
-            self._writer.write_now((payload.fallback,))
+            self._write_first((payload.fallback,))
             return
         try:
             await self._stream(payload)
@@ -151,9 +165,10 @@ class MediaSender:
                 first = await anext(parts)
             except RequestError as error:
                 self._transfers.warn("media not opened", payload.media, error=str(error))
-                self._writer.write_now((payload.fallback,))
+                self._write_first((payload.fallback,))
                 return
-            self._writer.write_now((payload.announcement, Binary(first)))
+            if not self._write_first((payload.announcement, Binary(first))):
+                return
             await self._drained()
             async for part in parts:
                 self._writer.write_now((Binary(part),))

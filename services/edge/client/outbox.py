@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from msgspec.structs import replace
 
-from services.edge.canonical.events import Event
+from services.edge.canonical.events import Event, MessageChanged
 from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
@@ -25,6 +25,7 @@ from services.edge.recording import Tap
 from shared.contract.audit import DeliveryStage
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
+from shared.contract.message import ChangeKind
 from shared.contract.model import Message
 from shared.telemetry import log, new_trace
 
@@ -217,6 +218,10 @@ class ClientOutbox:
     def notify(self, event: Event) -> None:
         self.write_deferred()
         if not self.is_closed and self._connection.dialect is not None:
+            if self._sender is not None and isinstance(event, MessageChanged):
+                change = event.shown.change
+                if change.kind is ChangeKind.RECALL:
+                    self._sender.recalled(change.chat, change.index)
             self._push_all(self.dialect.encode_event(event, _now()))
 
     @property

@@ -13,9 +13,12 @@ from structlog.testing import capture_logs
 
 from services.edge.client import media_sender
 from services.edge.client.media_sender import split_packages
+from shared.contract.body import pack_segments
+from shared.contract.edge import ChangeDelivery
 from shared.contract.errors import RequestError
-from shared.contract.message import PostMessages
-from shared.contract.model import File, Image, Media
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import ChangeKind, Draft, MessageChange, PostMessages
+from shared.contract.model import File, Image, Media, Message, Text
 from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
@@ -197,6 +200,24 @@ async def test_another_account_receives_nothing_that_waited_for_the_former(clust
     await cluster.edges[0].read_state.flush()
     assert cluster.backend.undelivered(2, CHAT) == [1, 2]
     assert cluster.backend.undelivered(4, CHAT) == [1, 2]
+
+
+async def test_nothing_of_a_recalled_message_is_sent_except_the_rest_of_a_file(cluster: EdgeCluster) -> None:
+    (bob,) = await cluster.chat(1, 2, online=[2], confirm_interval_seconds=0.1)
+    begun, waiting = await stored(cluster, pattern(200_000), 2), await stored(cluster, pattern(10))
+    bob.socket.deaf = True
+    body = pack_segments((Image(begun), Text("caption"), Image(waiting)))
+    first = cluster.backend.commit(Draft(AccountId(1), ChatId(CHAT), Nonce(1), 2**62, body))
+    assert isinstance(first, Message)
+    await cluster.message.fan_out([first])
+    await cluster.message.send_texts(CHAT, 1, Image(waiting), "text", "kept")
+    await until(lambda: bob.socket.unsent() > LOW_WATER)
+    for index in (1, 2, 3):
+        change = MessageChange(ChatId(CHAT), index, index, ChangeKind.RECALL, AccountId(1), 0)
+        cluster.edges[0].chats.notify_changed(ChangeDelivery(change, None), None)
+    bob.socket.stop_being_deaf()
+    assert await until_received(bob, 4) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:], "kept"]
+    await until_unread(cluster, 2, 1, 2, 3)
 
 
 async def test_a_drained_edge_finishes_transfers(cluster: EdgeCluster) -> None:
