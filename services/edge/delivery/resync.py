@@ -12,7 +12,7 @@ from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.dialects.encoded_message import to_display_change
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
-from services.edge.rpc.retrying import request_until_answered
+from services.edge.rpc.retrying import TEMPORARY, request_until_answered
 from shared.bus.client import Bus
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -22,6 +22,7 @@ from shared.telemetry import log
 _log = log(__name__)
 _WORKERS = 8
 _JITTER_SECONDS = 0.3
+_PAUSE_SECONDS = 0.5
 
 
 @dataclass
@@ -49,8 +50,8 @@ class Resync:
         return account in self._stale or account in self._working
 
     async def run(self) -> None:
-        """Compare until cancelled. An account whose comparison takes long delays no other account, unless all workers
-        wait for such accounts."""
+        """Compare until cancelled. If a comparison gets no answer, it begins again after those of the other
+        accounts."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._has_stale.wait()
@@ -68,6 +69,9 @@ class Resync:
                 await self._reconcile_all(account)
             except RequestError as error:
                 _log.warning("account cannot be synced", account=account, error=str(error))
+                if error.failure.code in TEMPORARY:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                    self._stale[account] = None
             except Exception:
                 _log.exception("account not synced", account=account)
             finally:
@@ -84,7 +88,7 @@ class Resync:
         lost: list[GetChanges] = []
         while more:
             known = [chat for chat in local.chats if chat > after]
-            reply = await request_until_answered(self._bus, Sync(account, after, known))
+            reply = await self._bus.send(Sync(account, after, known), retry=True)
             if self._accounts.get(account) is not local:
                 return
             for entry in reply.chats:

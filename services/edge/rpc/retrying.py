@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 _log = log(__name__)
 _PAUSE_SECONDS = 0.5
-_TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED)
+TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED)
 
 
 async def request_until_answered(bus: Bus, request: HasRoute[R]) -> R:
@@ -34,7 +34,7 @@ async def retry_until_answered(request: Callable[[], Awaitable[R]], name: str) -
             with operation(math.inf):
                 return await request()
         except RequestError as error:
-            if error.failure.code not in _TEMPORARY:
+            if error.failure.code not in TEMPORARY:
                 raise
             _log.warning("no answer: will be retried", request=name, error=str(error))
         await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311

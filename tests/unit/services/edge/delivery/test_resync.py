@@ -157,9 +157,14 @@ async def test_a_resync_waits_for_an_unreachable_service(cluster: EdgeCluster, m
 async def test_an_account_that_cannot_be_synced_delays_no_other(
     cluster: EdgeCluster, edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All workers compare such accounts.
+
+    After its logout, such an account is forgotten.
+    """
+    monkeypatch.setattr("services.edge.delivery.resync._WORKERS", 1)
     for chat, account in ((7, 1), (8, 2)):
         cluster.backend.add_chat(chat, account, 99)
-    _, bob = await cluster.synced_clients(1, 2)
+    alice, bob = await cluster.synced_clients(1, 2)
     sync, failures = cluster.backend.sync, list[Sync]()
 
     def failing(request: Sync) -> Synced:
@@ -174,6 +179,9 @@ async def test_an_account_that_cannot_be_synced_delays_no_other(
     await cluster.message.send_texts(8, 99, "a", lost=True)
     edge.resync.mark_stale("a test", [AccountId(2)])
     await bob.until_texts(8, "a")
+    assert edge.resync.compares(AccountId(1))
+    alice.socket.leave()
+    await until(lambda: not edge.resync.compares(AccountId(1)))
 
 
 async def test_a_reconnect_of_the_bus_syncs_all_accounts(cluster: EdgeCluster) -> None:
