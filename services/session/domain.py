@@ -39,7 +39,8 @@ _REASON_CHARACTERS = 1_000
 _LINK_CHARACTERS = 64
 _INT64_MAX = 2**63 - 1
 _SECONDS_MAX = 2**31 - 1
-_LATE_MS = 60_000
+LATE_MS = 60_000
+"""The clocks of clients, of this service and of the message service may differ by this."""
 _SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every client can read."""
 ALWAYS = _SAFE_INTEGER_MAX
@@ -298,7 +299,7 @@ def check_end(field: str, time: int, now: int) -> None:
     """Check a time limit in Unix ms: it must not be in the past, or must be 0 for no limit. A time shortly before now
     is accepted, because a request may be repeated and clocks differ."""
     _check_number(field, time, _SAFE_INTEGER_MAX)
-    if 0 < time < now - _LATE_MS:
+    if 0 < time < now - LATE_MS:
         raise RequestError(
             ErrorCode.INVALID, f"{field} is in the past: the unit is Unix milliseconds", field, reason=Reason.RANGE
         )

@@ -97,6 +97,6 @@ def _changed(command: OwnChange, reply: msgspec.Struct, origin: tuple[NodeId, in
             return OwnSettingsChanged(command.actor, reply, origin)
         case MarkReadTime(chat, time, actor):
             assert isinstance(reply, ReadTime)
-            return ReadTimeMoved(chat, actor, time, origin) if time and reply.time == time else None
+            return ReadTimeMoved(chat, actor, reply.time, origin) if 0 < reply.time <= time else None
         case _:
             assert_never(command)

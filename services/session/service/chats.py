@@ -176,6 +176,7 @@ class Chats:
 
     async def mark_read_time(self, request: MarkReadTime) -> ReadTime:
         domain.check_end("time", request.time, 0)
+        request.time = min(request.time, now_ms() + domain.LATE_MS)  # later messages are not read yet
         return await self._database.write(views.mark_read_time, request)
 
     async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:

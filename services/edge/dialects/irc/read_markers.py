@@ -86,8 +86,8 @@ def read_elsewhere(session: IrcSession, event: ReadTimeMoved | ChatRead) -> Line
 
 def _mark(session: IrcSession, chat: ChatId, target: str, time: int, answer: Answer) -> Lines:
     def marked(reply: ReadTime) -> Lines:
-        if time and reply.time == time:
-            _move(session, chat, time, answer)
+        if 0 < reply.time <= time:
+            _move(session, chat, reply.time, answer)
         session.shown_times[chat] = reply.time
         return [marker_line(session, target, reply.time)]
 

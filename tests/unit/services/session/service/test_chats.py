@@ -5,8 +5,10 @@ import asyncio
 import pytest
 import structlog
 
+from services.session import domain
 from services.session.service import chats, memberships
 from shared.bus.client import pack
+from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated, ChatRenamed, Notify
 from shared.contract.errors import ErrorCode
@@ -27,6 +29,7 @@ from shared.contract.session import (
     GetMembership,
     ListChats,
     ListChatViews,
+    MarkReadTime,
     Member,
     Membership,
     OpenPrivateChat,
@@ -230,6 +233,15 @@ async def test_version_missing_in_redis_is_republished(peers: BusPeers, valkey_s
         return set((await peers.presence.lookup(chats=chats)).versions)
 
     await eventually(named, lambda found: found == set(chats[:2]))
+
+
+async def test_messages_of_the_future_are_not_read(peers: BusPeers) -> None:
+    """The clock of a client may be ahead."""
+    chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat.id
+    for time in (now_ms() + 3_600_000, 2**53 - 1):
+        moved = await peers.edge.send(MarkReadTime(chat, time, ANN))
+        assert moved.time <= now_ms() + domain.LATE_MS
+        assert await peers.edge.send(MarkReadTime(chat, actor=ANN)) == moved
 
 
 # Page sizes

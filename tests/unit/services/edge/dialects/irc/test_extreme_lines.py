@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from services.edge.canonical.commands import Command, FindUsers, GiveState, PostMessage, WatchAccounts
+from services.edge.canonical.commands import Command, FindUsers, GiveState, PostMessage, ReadHistory, WatchAccounts
 from services.edge.canonical.events import Event
 from services.edge.canonical.irc_commands import MonitorNicks, ReadStates, RelayTags
 from services.edge.canonical.replies import HistoryPage, PresenceShown, Reply, UsersFound
@@ -205,6 +205,18 @@ def test_the_latest_time_that_a_client_can_write_is_one_that_it_can_be_shown() -
 
     line = "MARKREAD #x~5 timestamp=9999-12-31T23:59:59.999"
     assert IrcConnection(answer).send(f"{line}999Z") == [f":irc.dragoman.local {line}Z"]
+
+
+def test_a_time_of_the_future_moves_the_marker_and_the_read_position_to_the_present() -> None:
+    def answer(command: Command) -> Reply:
+        return ReadTime(1724400000007) if isinstance(command, MarkReadTime) else HistoryPage((), 0, False)
+
+    connection = IrcConnection(answer)
+    expected = [":irc.dragoman.local MARKREAD #x~5 timestamp=2024-08-23T08:00:00.007Z"]
+    assert connection.send("MARKREAD #x~5 timestamp=9999-12-31T23:59:59.999Z") == expected
+    moved = connection.commands[-1]
+    assert isinstance(moved, ReadHistory)
+    assert moved.at == 1724400000007
 
 
 @pytest.mark.parametrize("event", [changed(OTHER), Typing(CHAT, OTHER, 6000)])
