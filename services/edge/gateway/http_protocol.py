@@ -189,8 +189,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Send the response with status 400, but not while another response is being sent."""
-        if any(cycle.response_started for cycle in self._cycles):
+        """Send the response with status 400. If earlier requests have no complete response, it would be taken for the
+        response to the first of these, so the connection ends after their responses instead."""
+        if self._cycles and not self._cycles[-1].more_body:
+            self._cycles[-1].keep_alive = False
+            return
+        if len(self._cycles) > 1 or any(cycle.response_started for cycle in self._cycles):
             self.transport.abort()
             return
         self.server_state.default_headers = [(b"date", http_date().encode())]

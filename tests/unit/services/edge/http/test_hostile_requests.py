@@ -238,6 +238,23 @@ async def test_a_request_ends_with_its_connection_also_before_another(site: Http
         await client.until_closed()
 
 
+@pytest.mark.parametrize(
+    "next_request", [b"no request\r\n\r\n", request("GET", "/ws", Upgrade="websocket", Connection="upgrade")]
+)
+async def test_a_request_is_answered_before_a_malformed_one_ends_the_connection(
+    site: HttpSite, next_request: bytes
+) -> None:
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(GET + next_request)
+        replies = await peer.rest()
+    assert replies.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert replies.count(b"HTTP/1.1") == 1
+
+
+async def test_a_malformed_body_is_answered(site: HttpSite) -> None:
+    assert (await answer(site.port, UPLOAD + b"no chunk\r\n")).status == 400
+
+
 async def test_every_response_has_a_date(site: HttpSite) -> None:
     upgrade = {"Upgrade": "websocket", "Connection": "upgrade"}
     for data in (GET, b"no request\r\n\r\n", GET, request("POST", "/media"), request("GET", "/", b"", **upgrade)):
