@@ -122,11 +122,12 @@ def authority(address: str, port: int) -> str:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """The path of a request target. A proxy may send `http://host/path` instead of `/path`."""
+    """The path and query of a request target. A proxy may send `http://host/path` instead of `/path`."""
     scheme, separator, rest = target.partition(b"://")
     if not separator or b"/" in scheme:
         return target
-    return b"/" + rest.partition(b"/")[2]
+    path = rest[len(rest.partition(b"?")[0].partition(b"/")[0]) :]
+    return path if path.startswith(b"/") else b"/" + path
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

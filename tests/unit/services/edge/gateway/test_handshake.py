@@ -20,6 +20,7 @@ def upgrade(
 @pytest.mark.parametrize(
     ("target", "path"),
     [
+        (b"http://chat.test?x=/y", "/"),
         (b"/", "/"),
         (b"//ws", "//ws"),
         (b"*", "*"),
@@ -33,6 +34,11 @@ def upgrade(
 )
 def test_paths(target: bytes, path: str) -> None:
     assert parse_handshake(upgrade(target=target), ()).path == path
+
+
+@pytest.mark.parametrize("target", [b"/?x=/y", b"http://chat.test?x=/y", b"http://chat.test/ws?x=/y"])
+def test_the_query_is_kept(target: bytes) -> None:
+    assert parse_handshake(upgrade(target=target), ()).query == "x=/y"
 
 
 def test_only_a_trusted_proxy_sets_the_protocol() -> None:
