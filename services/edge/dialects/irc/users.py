@@ -286,7 +286,10 @@ def set_name(session: IrcSession, line: Line, answer: Answer) -> Lines:
     """Handle SETNAME, which changes the nickname of an account. The nickname of a guest is its nick."""
     text = plain(line.parameters[0])
 
-    failed = session.failing("SETNAME", code="INVALID_REALNAME")
+    def failed(failure: Failure) -> Lines:
+        is_invalid = failure.code is ErrorCode.INVALID
+        return [session.fail("SETNAME", failure, code="INVALID_REALNAME" if is_invalid else "CANNOT_CHANGE_REALNAME")]
+
     if not text:
         return failed(Failure(ErrorCode.INVALID, "A name is missing"))
     command = SetProfile(session.account, signature=text) if session.is_guest else SetProfile(session.account, text)
