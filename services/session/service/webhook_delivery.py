@@ -187,9 +187,10 @@ class WebhookDelivery:
 
     async def _note_failure(self, leased: LeasedWebhook, index: int, failed: PostFailed) -> None:
         """Notes a failed attempt, and stops the webhook after too many. If the receiver is gone, no dead letter is
-        stored: nothing can be repaired, and users could cause any number of dead letters. Raises RequestError."""
+        stored: nothing can be repaired, and users could cause any number of dead letters. While the attempt was due but
+        not made, nothing failed, for example because no process ran. Raises RequestError."""
         now, error = now_ms(), str(failed)
-        since = leased.failing_since or now
+        since = leased.failing_since + now - leased.due if leased.failing_since else now
         is_over = now - since >= self._settings.give_up_seconds * 1000
         if is_over and not failed.is_gone:
             await self._give_up(OutgoingWebhooksDue(leased.chat, index, leased.hook), error, leased.attempts + 1)
@@ -198,7 +199,7 @@ class WebhookDelivery:
             _log.warning("outgoing webhook stopped", hook=leased.hook, chat=leased.chat, error=error)
             return
         due = now + pause_ms(leased.attempts, self._settings.longest_pause_seconds, random.random())  # noqa: S311
-        await self._database.write(outgoing_webhooks.fail, leased, error, now, due)
+        await self._database.write(outgoing_webhooks.fail, leased, error, since, due)
 
     # The methods below find work that no event announced.
 

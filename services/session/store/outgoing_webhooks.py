@@ -31,8 +31,8 @@ _IS_DUE = sa.and_(_ROW.stopped.is_(False), _ROW.next <= _ROW.known, _IS_MANAGED)
 
 
 class LeasedWebhook(NamedTuple):
-    """A webhook for which this process posts. `attempts`: the number of attempts that have failed since `failing_since`
-    (Unix ms)."""
+    """A webhook for which this process posts. `due`: when its turn was due. `attempts`: the number of attempts that
+    have failed since `failing_since` (Unix ms)."""
 
     hook: str
     chat: ChatId
@@ -40,6 +40,7 @@ class LeasedWebhook(NamedTuple):
     endpoint: str
     secret: str
     next: int
+    due: int
     attempts: int
     failing_since: int
     slow: bool
@@ -195,13 +196,15 @@ def advance(connection: sa.Connection, leased: LeasedWebhook, index: int) -> boo
 
 
 def release(connection: sa.Connection, leased: LeasedWebhook, due: int) -> None:
-    """Ends the lease. The webhook can be leased again from `due` (Unix ms) on."""
-    connection.execute(_update(leased).values(due=due, slow=leased.slow, lease="", leased_until=0))
+    """Ends the lease. The webhook can be leased again from `due` (Unix ms) on. If the last attempt has failed, no other
+    was made, so the time until `due` is no time of failure."""
+    since = sa.case((_ROW.failing_since > 0, _ROW.failing_since + due - _ROW.due), else_=0)
+    connection.execute(_update(leased).values(due=due, failing_since=since, slow=leased.slow, lease="", leased_until=0))
 
 
-def fail(connection: sa.Connection, leased: LeasedWebhook, error: str, now: int, due: int) -> None:
-    """Notes that an attempt has failed. The next attempt is at `due` (Unix ms)."""
-    since = leased.failing_since or now
+def fail(connection: sa.Connection, leased: LeasedWebhook, error: str, since: int, due: int) -> None:
+    """Notes that an attempt has failed. `since`: the new time `failing_since`. The next attempt is at `due` (Unix
+    ms)."""
     failed = {
         "attempts": leased.attempts + 1, "failing_since": since, "error": error, "due": due, "slow": leased.slow
     }  # fmt: skip

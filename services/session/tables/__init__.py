@@ -323,8 +323,9 @@ class IncomingWebhookRow(SessionBase, table=True):
 class OutgoingWebhookRow(SessionBase, table=True):
     """Posts the messages of the group from index `next` on to `endpoint`, signed by `secret`. `known`: the last index
     of the chat that the session service knows. `due`: the time of the next attempt. `attempts`: the number of failed
-    attempts since `failing_since`, which is 0 if none has failed. `stopped`: no more attempts follow. The turn that
-    holds `lease` posts until `leased_until`. `slow`: the last turn was slow."""
+    attempts since `failing_since`, which is 0 if none has failed. It is later by the time in which an attempt was due
+    but not made. `stopped`: no more attempts follow. The turn that holds `lease` posts until `leased_until`. `slow`:
+    the last turn was slow."""
 
     __tablename__ = "outgoing_hook"
     hook: str = Field(primary_key=True)

@@ -221,6 +221,23 @@ async def test_a_webhook_that_fails_for_long_stops_as_a_dead_letter_and_is_retri
         assert (await room.wait(lambda hook: hook.next == 6)).state is WebhookState.ACTIVE
 
 
+async def test_the_time_in_which_no_process_runs_is_no_time_of_failure(
+    peers: BusPeers, settings: Settings, receiver: WebhookReceiver
+) -> None:
+    receiver.status_of = lambda _: 503
+    hooks = QUICK.model_copy(update={"give_up_seconds": 1.0, "longest_pause_seconds": 0.01})
+    async with running_service(with_webhooks(settings, hooks)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        await room.post(4)
+        await room.wait(lambda hook: hook.error == "status 503")
+    await asyncio.sleep(1.0)
+    failed = len(receiver.received)
+    receiver.status_of = lambda _: 503 if len(receiver.received) == failed else 200
+    async with running_service(with_webhooks(settings, hooks)):
+        await room.wait(lambda hook: hook.next == 5)
+
+
 async def test_a_receiver_that_is_gone_is_not_tried_again(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver, nats_server: NatsServer
 ) -> None:

@@ -178,7 +178,7 @@ async def test_a_webhook_is_leased_once_it_has_something_to_post(populated: Stor
     await note(populated, group, HEAD + 1)
     (leased,) = await lease(populated)
     assert leased == LeasedWebhook(
-        "1", group, ANN, "https://a.example/secret?key=1", "whsec_c2VjcmV0", 8, 0, 0, False, "a"
+        "1", group, ANN, "https://a.example/secret?key=1", "whsec_c2VjcmV0", 8, NOW, 0, 0, False, "a"
     )
     assert "secret" not in repr(leased)
     assert await lease(populated, "b") == []
@@ -200,7 +200,7 @@ async def test_a_lease_that_ends_is_lost_to_another(populated: StoreHarness, gro
     assert not await advance(populated, previous, HEAD + 2)
     for late in (
         partial(outgoing_webhooks.release, leased=previous, due=0),
-        partial(outgoing_webhooks.fail, leased=previous, error="late", now=NOW, due=0),
+        partial(outgoing_webhooks.fail, leased=previous, error="late", since=NOW, due=0),
         partial(outgoing_webhooks.stop, leased=previous, error="late"),
     ):
         await populated.database.write(late)
@@ -226,7 +226,7 @@ async def test_a_failing_webhook_waits_and_stops(populated: StoreHarness, group:
         assert (leased.attempts, leased.failing_since) == ((0, 0) if attempt == 1 else (1, NOW + 10))
         due = NOW + attempt * 10 + 10
         await populated.database.write(
-            partial(outgoing_webhooks.fail, leased=leased, error="status 503", now=NOW + attempt * 10, due=due)
+            partial(outgoing_webhooks.fail, leased=leased, error="status 503", since=NOW + 10, due=due)
         )
         assert await lease(populated, now=due - 1) == []
     assert [(one.state, one.error) for one in await listed(populated, ANN, group)] == [
@@ -234,6 +234,9 @@ async def test_a_failing_webhook_waits_and_stops(populated: StoreHarness, group:
     ]
     assert await populated.database.read(outgoing_webhooks.count) == (1, 0)
     (leased,) = await lease(populated, now=NOW + 30)
+    await populated.database.write(partial(outgoing_webhooks.release, leased=leased, due=NOW + 35))
+    (leased,) = await lease(populated, now=NOW + 35)
+    assert (leased.attempts, leased.failing_since) == (2, NOW + 15)
     await populated.database.write(partial(outgoing_webhooks.stop, leased=leased, error="status 410"))
     assert [(one.state, one.error) for one in await listed(populated, ANN, group)] == [
         (WebhookState.STOPPED, "status 410")
