@@ -25,6 +25,8 @@ from shared.telemetry import log
 from shared.transactions import Transactions
 
 _log = log(__name__)
+HOUSEKEEPING = "housekeeping"
+"""The name in the audit trail for deletions of abandoned guests."""
 _PAGE = 1_000
 _REASON_CHARACTERS = 300
 _ERASE_SECONDS = 1.5
@@ -59,7 +61,8 @@ class AccountDeletion:
         if revocation is None:
             return None
         self.metrics.deletions.inc()
-        await self._erase_elsewhere(EraseAccount(request.actor, request.reason[:_REASON_CHARACTERS]))
+        if by != HOUSEKEEPING:  # nobody waits for its deletions, of which there may be many
+            await self._erase_elsewhere(EraseAccount(request.actor, request.reason[:_REASON_CHARACTERS]))
         self.outbox.wake()  # only now, because the event lacks the reason, which the requests above have
         return revocation
 

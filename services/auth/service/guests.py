@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.auth import domain
-from services.auth.service.deletion import AccountDeletion
+from services.auth.service.deletion import HOUSEKEEPING, AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.registration import Registered, conflict, register
 from services.auth.service.sessions import LoginSessions
@@ -105,4 +105,4 @@ class Guests:
     async def end_abandoned(self) -> None:
         """Deletes the guests whose edge ended without deleting them."""
         for account in await self.database.read(accounts.list_abandoned_guests, now_ms() - ABANDONED_SECONDS * 1_000):
-            await self.deletion.carry_out(DeleteAccount(account, of_guest=True), "housekeeping")
+            await self.deletion.carry_out(DeleteAccount(account, of_guest=True), HOUSEKEEPING)
