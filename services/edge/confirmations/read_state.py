@@ -16,7 +16,7 @@ from shared.bus.failures import NoResponders
 from shared.contract import subjects
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ephemeral import ReadPlace
-from shared.contract.errors import RequestError
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_DEVICE, AccountId, ChatId, DeviceId, NodeId
 from shared.contract.message import DevicePosition, MarkRead, ReadRange
 from shared.tasks import operation
@@ -303,12 +303,22 @@ class ReadStateFlusher:
 
     async def _commit_buffer(self, waiting: ReadBuffer) -> bool:
         """Commit the ranges of `waiting`. Ranges that are confirmed meanwhile wait for the next flush. Ranges whose
-        commit is not answered are put back into the buffer, even when the flush is cancelled."""
+        commit is not answered are put back into the buffer, even when the flush is cancelled. If a batch is rejected,
+        smaller batches find the account, whose ranges are also put back, and the others are committed."""
         self._committing = waiting.accounts
-        batch = MarkRead([])
+        batch, size = MarkRead([]), _BATCH_RANGES
         try:
-            while (batch := waiting.pop_batch(_BATCH_RANGES)).ranges:
-                await self._bus.send(batch, seconds=_COMMIT_SECONDS, retry=True)
+            while (batch := waiting.pop_batch(size)).ranges:
+                try:
+                    await self._bus.send(batch, seconds=_COMMIT_SECONDS, retry=True)
+                except RequestError as error:
+                    if error.failure.code is ErrorCode.UNAVAILABLE:
+                        raise
+                    is_sole = len({one.account for one in batch.ranges}) == 1
+                    (self._buffer if is_sole else waiting).put_back(batch, waiting)
+                    size = _BATCH_RANGES if is_sole else max(1, size // 2)
+                    _log.error("read state was rejected", ranges=len(batch.ranges), error=str(error))
+                    continue
                 if reads := waiting.reads_of(batch.ranges):
                     self.on_committed(reads)
             return True

@@ -235,6 +235,19 @@ class FailingMessageService:
         self.stored.set()
 
 
+class RejectingMessageService:
+    """Rejects everything that contains the read state of Ann."""
+
+    def __init__(self) -> None:
+        self.stored: set[AccountId] = set()
+
+    async def send(self, request: MarkRead, **_options: object) -> None:
+        accounts = {one.account for one in request.ranges}
+        if ANN in accounts:
+            raise RequestError(ErrorCode.INTERNAL, "a test")
+        self.stored |= accounts
+
+
 class NobodyLeaves:
     presence_unknown = False
 
@@ -263,3 +276,14 @@ async def test_what_another_flush_fails_to_commit_is_committed_later(monkeypatch
     async with asyncio.timeout(WAIT_SECONDS):
         await message.stored.wait()
     running.cancel()
+
+
+async def test_an_account_whose_read_state_is_rejected_delays_no_other() -> None:
+    message = RejectingMessageService()
+    flusher = ReadStateFlusher(cast(Bus, message), NodeId("a"), cast(LocalAccounts, NobodyLeaves()))
+    others = {AccountId(number) for number in range(2, 10)}
+    for account in (ANN, *others):
+        flusher.mark_read(ReadPlace(account, TEAM, 1, 5))
+    assert await flusher.flush()
+    assert message.stored == others
+    assert flusher.covers(ANN, TEAM, 1)
