@@ -228,7 +228,11 @@ class Client(Recipient):
         self.wake()
 
     def fail(self) -> None:
-        self.close(1011, "internal error")
+        try:
+            self.close(1011, "internal error")
+        except Exception:
+            _log.exception("connection not closed in order")
+            self.socket.abort()
 
     # Output to the client
 
