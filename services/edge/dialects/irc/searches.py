@@ -16,6 +16,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.search import MAX_HITS, SearchMessages
 
 CAPABILITY = "soju.im/search"
+_INCOMPLETE = "The search index is being built, so messages may be missing here"
 _ATTRIBUTES = frozenset({"in", "from", "after", "before", "text", "limit"})
 _WRONG = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
 """The errors that another search might not have."""
@@ -34,7 +35,8 @@ def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle,
 
     def found(reply: MessagesFound) -> Lines:
         channel = word(chat) if is_channel(chat) else ""
-        return _batch(session, _lines(session, reply, style, channel, oldest_first=request.oldest_first))
+        lines = _batch(session, _lines(session, reply, style, channel, oldest_first=request.oldest_first))
+        return lines if reply.page.indexed_to else (session.warn("SEARCH", "INDEX_INCOMPLETE", _INCOMPLETE), *lines)
 
     def failed(failure: Failure) -> Lines:
         return [session.fail("SEARCH", failure, code="INVALID_PARAMS" if failure.code in _WRONG else "INTERNAL_ERROR")]

@@ -389,6 +389,9 @@ class IrcSession:
             "FAIL", word(command), code or _FAIL_CODES[failure.code], *words, last=text, source=self.server
         )
 
+    def warn(self, command: str, code: str, text: str) -> bytes:
+        return encode_line("WARN", command, code, last=text, source=self.server)
+
     def failing(self, command: str, *words: str, code: str = "") -> Callable[[Failure], Lines]:
         """A function that writes a failure as a FAIL line of this command."""
         return lambda failure: [self.fail(command, failure, *words, code=code)]

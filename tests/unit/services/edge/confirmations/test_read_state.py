@@ -278,7 +278,7 @@ async def test_what_another_flush_fails_to_commit_is_committed_later(monkeypatch
     running.cancel()
 
 
-async def test_an_account_whose_read_state_is_rejected_delays_no_other() -> None:
+async def test_an_account_with_rejected_read_state_delays_no_other() -> None:
     message = RejectingMessageService()
     flusher = ReadStateFlusher(cast(Bus, message), NodeId("a"), cast(LocalAccounts, NobodyLeaves()))
     others = {AccountId(number) for number in range(2, 10)}

@@ -15,16 +15,23 @@ SEARCH = "soju.im/search message-tags"
 
 def test_a_search_shows_the_newest_messages_with_the_oldest_of_them_first() -> None:
     found = [shown(7), shown(9, "x" * 300_000), shown(8, "y" * 300_000)]
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 1), tuple(found)), SEARCH)
     lines = connection.send("SEARCH text=hi")
     assert set(played(lines)) == {"5-9"}
     found.pop(1)
     assert played(connection.send("SEARCH text=hi")) == ["5-7", "5-8"]
 
 
+def test_a_search_in_an_incomplete_index_is_marked() -> None:
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), (shown(7),)), SEARCH)
+    warning, *lines = connection.send("SEARCH text=hi")
+    assert warning.startswith(":irc.dragoman.local WARN SEARCH INDEX_INCOMPLETE :")
+    assert played(lines) == ["5-7"]
+
+
 def test_a_search_from_a_time_on_shows_the_first_messages_since() -> None:
     found = [shown(7), shown(9, "x" * 300_000), shown(8, "y" * 300_000)]
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 1), tuple(found)), SEARCH)
     for bounds in ("", ";before=2024-08-24T00:00:00.000Z"):
         lines = connection.send(f"SEARCH text=hi;after=2024-08-23T00:00:00.000Z{bounds}")
         assert list(dict.fromkeys(played(lines))) == ["5-7", "5-8"]
@@ -36,7 +43,7 @@ def test_a_search_from_a_time_on_shows_the_first_messages_since() -> None:
 def test_a_found_private_message_has_the_names_of_both_users() -> None:
     sent = shown(8)
     private = replace(shown(7), to=OWN), replace(sent, message=replace(sent.message, sender=OWN), to=OTHER)
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), private), SEARCH)
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 1), private), SEARCH)
     for search in ("SEARCH text=hi", "SEARCH in=#x~5;text=hi"):
         targets = [line.split(" PRIVMSG ")[1].split(" ")[0] for line in connection.send(search)]
         assert targets == ["n|12", "user|34"]
@@ -65,7 +72,7 @@ def test_a_wrong_attribute_is_named(attribute: str) -> None:
 
 
 def test_searches_above_the_rate_are_rejected() -> None:
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0)), SEARCH)
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 1)), SEARCH)
     answers = [connection.send("SEARCH text=hi") for _ in range(21)]
     assert answers[:20] == [[]] * 20
     assert " FAIL SEARCH RATE_LIMITED :" in answers[20][0]
