@@ -19,7 +19,7 @@ from services.session.domain import (
 )
 from services.session.store import happenings, masks, subscriptions
 from services.session.store.memberships import lock_group, role_in
-from services.session.store.pending_notifications import store
+from services.session.store.pending_notifications import store_each
 from services.session.store.sql import IS_MEMBER, later, lock_active, parse_pair, role_of, touch
 from services.session.tables import (
     ban,
@@ -161,8 +161,8 @@ def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: i
     """Reject all pending requests for membership of these groups, which have no members any more."""
     ended = sa.delete(membership_request).where(membership_request.c.chat.in_(numbers))
     rows = connection.execute(ended.returning(membership_request.c.chat, membership_request.c.applicant)).all()
-    answers = [MembershipAnswered(row.chat, "", row.applicant, accepted=False) for row in rows]
-    return [store(connection, [answer.account], answer, now) for answer in answers]
+    answers = (MembershipAnswered(row.chat, "", row.applicant, accepted=False) for row in rows)
+    return store_each(connection, answers, now)
 
 
 def _next_owners(

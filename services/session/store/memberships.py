@@ -231,7 +231,7 @@ def _store(
         return answers
     if recipients is not None:
         return pending_notifications.store_several(connection, recipients, answers, now)
-    return [pending_notifications.store(connection, [one.account], one, now) for one in answers]
+    return pending_notifications.store_each(connection, answers, now)
 
 
 def _audience(

@@ -36,6 +36,13 @@ def store_several(connection: sa.Connection, accounts: Sequence[AccountId], even
     ]
 
 
+def store_each(connection: sa.Connection, answers: Iterable[MembershipAnswered], now: int) -> list[MembershipAnswered]:
+    """Store each event for the account that it is about. See `store`."""
+    packed = [(one, msgspec.msgpack.encode(one)) for one in answers]
+    numbers = _insert(connection, [(one.account, content) for one, content in packed], now)
+    return [msgspec.structs.replace(one, kept={one.account: numbers[one.account, content]}) for one, content in packed]
+
+
 def store_added(
     connection: sa.Connection, accounts: Iterable[AccountId], group: Chat, now: int
 ) -> dict[AccountId, int]:
@@ -43,8 +50,7 @@ def store_added(
     added = [
         MembershipAnswered(group.id, group.name, account, accepted=True, version=group.version) for account in accounts
     ]
-    numbers = _insert(connection, [(one.account, msgspec.msgpack.encode(one)) for one in added], now)
-    return {account: number for (account, _), number in numbers.items()}
+    return {one.account: one.kept[one.account] for one in store_each(connection, added, now)}
 
 
 def _insert(

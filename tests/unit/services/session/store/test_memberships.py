@@ -18,6 +18,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, Member
 from shared.settings.limits import LimitsSettings
+from tests.support.statements import executed
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 
 OPEN, APPROVAL, CLOSED = JoinPolicy.OPEN, JoinPolicy.APPROVAL, JoinPolicy.CLOSED
@@ -172,6 +173,19 @@ async def test_requests_end_with_the_last_member(populated: StoreHarness, end: s
     assert [one.number for one in await populated.pending_events(CEM)] == [kept]
     failure = await rejection(populated.request_membership(CEM, chat))
     assert failure.code == ErrorCode.FORBIDDEN
+
+
+async def test_requests_end_together_in_a_few_statements(populated: StoreHarness) -> None:
+    counts = list[int]()
+    for applicants in ([BOB], [BOB, CEM, DAN]):
+        chat = (await populated.create_group(ANN, join_policy=APPROVAL, name="g")).id
+        for one in applicants:
+            await populated.request_membership(one, chat)
+        with executed() as statements:
+            rejected = (await populated.disband(ANN, chat)).rejected
+        assert {one.account: [*one.kept] for one in rejected} == {one: [one] for one in applicants}
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
 
 
 async def test_accepted_applicant_is_a_member(populated: StoreHarness) -> None:
