@@ -103,7 +103,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # The following methods implement asyncio.Protocol for the transport underneath.
 
     def data_received(self, data: bytes) -> None:
-        """Pass on all arrived data as one piece, because a protocol that pauses reading gets no second piece."""
+        """Pass on all arrived data as one piece, because a protocol that pauses reading gets no second piece. After the
+        peer has ended its side, TLS reads nothing more, and what arrives would be kept."""
+        if self._has_ended:
+            return
         self._received.write(data)
         try:
             if self._protocol is None:

@@ -4,9 +4,10 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -230,6 +231,31 @@ async def test_the_end_of_the_stream_follows_the_data_that_a_pause_delays(
         peer.send(*sent)
         peer.close()
         await client.until(*sent, "input_ended")
+
+
+async def test_nothing_is_kept_of_what_follows_the_end_of_the_stream(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    port = free_port()
+    await start(tls=tls, tcp_port=port)
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = issued.trusted.wrap_bio(received, sent, server_hostname="localhost")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with suppress(ssl.SSLWantReadError):
+        peer.do_handshake()
+    writer.write(sent.read())
+    received.write(await reader.read(65_536))
+    peer.do_handshake()
+    with suppress(ssl.SSLWantReadError):
+        peer.unwrap()
+    writer.write(sent.read())
+    client = await endpoint.client()
+    await client.until("input_ended")
+    for _ in range(32):
+        writer.write(bytes(1_000_000))
+        await writer.drain()
+    assert cast(Any, client.socket)._transport._received.pending == 0
+    writer.transport.abort()
 
 
 @pytest.mark.skipif(not socket_options.REPORTS_UNACKNOWLEDGED, reason="the kernel does not report it")
