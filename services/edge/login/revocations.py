@@ -25,6 +25,9 @@ _SILENCE_SECONDS = 3.0
 _CHECK_SECONDS = 60.0
 """The longest time between two requests, with or without announcements."""
 _ATTEMPT_SECONDS = 2.0
+_LIST_SECONDS = 86_400.0
+"""The time between two requests for all revocations. The auth service deletes those that match no valid token any
+more, and then this node forgets them, too."""
 _ANNOUNCEMENT_MS = 1000.0
 """The longest time that an announcement takes to arrive, because the next announcement is sent after this time."""
 
@@ -53,6 +56,8 @@ class RevocationWatcher:
         self._announced_at = 0.0
         """When the last announcement arrived, in monotonic seconds."""
         self._outdated = asyncio.Event()
+        self._list_at = 0.0
+        """When all revocations are requested again, in monotonic seconds."""
 
     async def run(self) -> None:
         while True:
@@ -86,8 +91,11 @@ class RevocationWatcher:
             self._outdated.set()
 
     async def refresh(self) -> None:
-        """Request the changes that this node lacks. Raises RequestError."""
-        state, more = self._state, True
+        """Request the changes that this node lacks, or all revocations if that is due. Raises RequestError."""
+        state, more, now = self._state, True, time.monotonic()
+        if is_list := now >= self._list_at:
+            self._verifier.begin_list()
+            state.revision = 0
         while more:
             since, pushed, sent = state.revision, self._pushed, steady_ms()
             reply = await self._bus.send(ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True)
@@ -101,6 +109,9 @@ class RevocationWatcher:
             if self._pushed == pushed:  # a push during the request is newer than this reply
                 self._set_maintenance(reply.maintenance)
             more = reply.more
+        if is_list:
+            self._verifier.end_list()
+            self._list_at = now + _LIST_SECONDS
         self._loaded = True
         self._verifier.revocations_loaded.set()
 

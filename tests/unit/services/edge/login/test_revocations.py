@@ -81,6 +81,21 @@ async def test_more_revocations_than_one_reply_holds(cluster: EdgeCluster) -> No
         await until_closed(device)
 
 
+async def test_the_list_of_all_revocations_ends_no_later_login(
+    cluster: EdgeCluster, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.login.revocations._LIST_SECONDS", 0.0)
+    for account in (1, *range(1000, 1250)):
+        await cluster.auth.revoke(account, notified=False)
+    await edge.watcher.refresh()
+    phone, desktop = await cluster.client(1), await cluster.client(1000)
+    await edge.watcher.refresh()
+    assert await phone.request(do="status") == "ServerStatus"
+    assert edge.auth_state.revision == 251
+    await cluster.auth.revoke(1000, notified=False)
+    await until_closed(desktop)
+
+
 async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster, edge: Edge) -> None:
     await cluster.auth.revoke(1)
     phone = await cluster.client(1)

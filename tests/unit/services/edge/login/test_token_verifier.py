@@ -131,6 +131,21 @@ async def test_a_bot_s_token_is_valid_only_where_its_scopes_are_respected(
         await gate.check_with_scopes(made.text)
 
 
+async def test_a_revocation_is_forgotten_when_it_is_not_listed_any_more(
+    gate: TokenVerifier, keyring: SigningKeys
+) -> None:
+    one, other = (keyring.issue(AccountId(account), time.time(), 0) for account in (1, 2))
+    gate.revoked([Revocation(1, AccountId(1), one.sid, 0), Revocation(2, AccountId(2), "", 0)])
+    gate.begin_list()
+    gate.revoked([Revocation(2, AccountId(2), "", 0)])
+    with pytest.raises(BadToken):
+        await gate.check(one.text)
+    gate.end_list()
+    assert (await gate.check(one.text)).sid == one.sid
+    with pytest.raises(BadToken):
+        await gate.check(other.text)
+
+
 async def test_a_revocation_of_all_tokens_is_known_by_its_number(gate: TokenVerifier, keyring: SigningKeys) -> None:
     """The clock of the replica that issued the second token is ahead. The revocations arrive in another order."""
     now = time.time()
