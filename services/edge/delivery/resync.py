@@ -72,6 +72,7 @@ class Resync:
                 if error.failure.code in TEMPORARY:
                     await asyncio.sleep(_PAUSE_SECONDS)
                     self._stale[account] = None
+                    continue
             except Exception:
                 _log.exception("account not synced", account=account)
             finally:

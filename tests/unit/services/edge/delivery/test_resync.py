@@ -174,12 +174,14 @@ async def test_an_account_that_cannot_be_synced_delays_no_other(
         return sync(request)
 
     monkeypatch.setattr(cluster.backend, "sync", failing)
+    synced = edge.context.metrics.resyncs._value.get()
     edge.resync.mark_stale("a test", [AccountId(1)])
     await until(lambda: bool(failures))
     await cluster.message.send_texts(8, 99, "a", lost=True)
     edge.resync.mark_stale("a test", [AccountId(2)])
     await bob.until_texts(8, "a")
     assert edge.resync.compares(AccountId(1))
+    await until(lambda: edge.context.metrics.resyncs._value.get() == synced + 1)
     alice.socket.leave()
     await until(lambda: not edge.resync.compares(AccountId(1)))
 
