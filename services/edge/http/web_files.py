@@ -45,8 +45,9 @@ class WebFile(NamedTuple):
 
     def response(self, headers: Mapping[str, str], fields: Mapping[str, str]) -> Response:
         """Returns the response with the file, in the encoding that the request accepts. `headers`: the headers of the
-        request. `fields`: further headers of the response."""
-        fields = {**fields, "ETag": self.tag, "Vary": "Accept-Encoding"}
+        request. `fields`: further headers of the response. The tag is weak, because both encodings have it (RFC
+        9110, section 8.8.3)."""
+        fields = {**fields, "ETag": f"W/{self.tag}", "Vary": "Accept-Encoding"}
         if self.tag in headers.get("if-none-match", ""):
             return Response(None, 304, fields)
         accepted = headers.get("accept-encoding", "")

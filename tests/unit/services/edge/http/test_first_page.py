@@ -83,6 +83,8 @@ async def test_a_file_is_sent_once_and_compressed(port: int) -> None:
     for rejected in ("identity, gzip;q=0", "gzip; q=0.000, br"):
         assert (await read(port, "/web/first_page.js", Accept_Encoding=rejected)).body == plain.body
     assert (await read(port, "/web/first_page.js", Accept_Encoding="br, gzip;q=0.5")).body == small.body
+    assert plain.headers["etag"] == small.headers["etag"]
+    assert plain.headers["etag"].startswith('W/"')
     same = await read(port, "/web/first_page.js", If_None_Match=plain.headers["etag"])
     assert (same.status, same.body) == (304, b"")
     assert "immutable" not in plain.headers["cache-control"]
