@@ -204,8 +204,7 @@ async def test_requests_sent_without_waiting_for_responses_are_few(gateway: Gate
     async with await RawPeer.dial(gateway.port) as peer:
         peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
         received = await peer.rest()
-    assert received.count(b"HTTP/1.1 ") <= 10
-    assert b"400 Bad Request" in received
+    assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 200 OK") <= 10
 
 
 async def test_a_flood_is_not_parsed_beyond_its_violation(
