@@ -290,7 +290,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
 
     def _handle_close(self, payload: bytes) -> None:
         """Send nothing more. Our last messages may not have arrived yet. So wait a moment until the peer's kernel has
-        acknowledged them, because acknowledged bytes count as delivered."""
+        acknowledged them, because acknowledged bytes count as delivered. Messages that arrived together with the close
+        frame are handled at the end of this iteration, and the connection ends after that."""
         echo = close_echo(payload) if self._sending else b""
         self._close_echoed = self._close_code > 0 and payload[:2] == self._close_code.to_bytes(2, "big")
         self._closed_by_page = self._is_page and not self._close_echoed
@@ -299,7 +300,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self.flush()
         if self._timer is not None:
             self._timer.cancel()
-        self._close_when_arrived(echo, self._loop.time() + _ARRIVAL_SECONDS)
+        self._timer = self._loop.call_later(0, self._close_when_arrived, echo, self._loop.time() + _ARRIVAL_SECONDS)
 
     def _close_when_arrived(self, echo: bytes, deadline: float) -> None:
         self._timer = None

@@ -243,6 +243,19 @@ async def test_a_close_is_echoed(peer: RawPeer, client: RecordingClient) -> None
     await client.until(b"bye", "peer_closing", "closed")
 
 
+async def test_a_message_that_arrives_with_a_close_frame_is_handled_before_the_end(
+    peer: RawPeer, client: RecordingClient
+) -> None:
+    """Clients handle their messages at the end of an iteration of the event loop."""
+
+    def handle_later(_: Frame) -> None:
+        asyncio.get_running_loop().call_soon(client.pong_received)
+
+    client.on_frame = handle_later
+    peer.send(masked(TEXT, b"last words") + closing(1000))
+    await client.until(b"last words", "pong", "peer_closing", "closed")
+
+
 async def test_a_close_without_a_code_is_echoed_without_one(peer: RawPeer) -> None:
     peer.send(masked(CLOSE))
     assert await peer.frame() == (CLOSE, b"")
