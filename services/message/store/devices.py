@@ -15,6 +15,9 @@ _BEGIN = sa.text("""
     INSERT INTO cursors (account_id, chat_id, read_index, above)
     SELECT CAST(:reader AS bigint), chat_id, read_index, above FROM cursors WHERE account_id = :account
     ON CONFLICT DO NOTHING""")
+_DELETE = sa.delete(cursors).where(
+    cursors.c.account_id == sa.bindparam("reader"), cursors.c.chat_id == sa.bindparam("chat")
+)
 
 
 def open_device(connection: sa.Connection, request: OpenDevice, now: int) -> DeviceId:
@@ -56,5 +59,14 @@ def remove_all(connection: sa.Connection, account: AccountId) -> None:
 
 def _remove(connection: sa.Connection, removed: Collection[int]) -> None:
     if removed:
-        connection.execute(sa.delete(cursors).where(cursors.c.account_id.in_([-one for one in removed])))
+        delete_cursors(connection, [-one for one in removed])
         connection.execute(sa.delete(devices).where(devices.c.id.in_(removed)))
+
+
+def delete_cursors(connection: sa.Connection, readers: Collection[int]) -> None:
+    """Delete the read states one by one, in the order in which `mark_read` locks them. Otherwise, PostgreSQL would lock
+    them in any order, and there could be a deadlock."""
+    key = cursors.c.account_id, cursors.c.chat_id
+    rows = connection.execute(sa.select(*key).where(cursors.c.account_id.in_(readers)).order_by(*key)).all()
+    if rows:
+        connection.execute(_DELETE, [{"reader": number, "chat": chat} for number, chat in rows])

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.message.domain import Cursor, IndexRange, merge_delivered, message_size, read_up_to, reader
-from services.message.store.devices import present, remove_all
+from services.message.store.devices import delete_cursors, present, remove_all
 from services.message.store.set_statements import SetStatement
 from services.message.store.snapshot import Activity, Slot, Snapshot, decode_cursors, fetch_cursors
 from services.message.tables import cursors, devices, drafts
@@ -234,8 +234,8 @@ def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, ind
 def erase(connection: sa.Connection, account: AccountId) -> None:
     """Delete an account's read state, its drafts and its devices."""
     remove_all(connection, account)
-    for table in (cursors, drafts):
-        connection.execute(sa.delete(table).where(table.c.account_id == account))
+    delete_cursors(connection, [account])
+    connection.execute(sa.delete(drafts).where(drafts.c.account_id == account))
 
 
 def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:

@@ -2,19 +2,24 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 
 from services.message.domain import Cursor
 from services.message.store import MessageStore, open_database
+from services.message.store.read_state import mark_read
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.database import Database
+from tests.support.waiting import WAIT_SECONDS, block_until
 
 ANN, BOB = AccountId(1), AccountId(2)
 ROOM, HALL = ChatId(1), ChatId(2)
 MANY = 100
+_WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 @pytest.fixture
@@ -99,3 +104,25 @@ async def test_erase_deletes_only_the_read_state_of_the_account(store: MessageSt
     assert await state(store) is None
     assert await state(store, BOB) == Cursor(4)
     assert await store.read(lambda snapshot: snapshot.heads([ROOM])) == {ROOM: 20}
+
+
+async def test_what_an_account_reads_while_it_is_erased_causes_no_deadlock(
+    store: MessageStore, database: Database
+) -> None:
+    await store.post([Draft(ANN, HALL, Nonce(99), 2**62, b"x")])
+    for chat in (HALL, ROOM):  # the database may find the row of the later chat first
+        await store.mark_read([ReadRange(ANN, chat, 1, 1)], MANY)
+    began = threading.Event()
+
+    def read(connection: sa.Connection) -> None:
+        mark_read(connection, [ReadRange(ANN, ROOM, 1, 1, 1)], MANY)
+        began.set()
+        if connection.dialect.name == "postgresql":
+            block_until(lambda: connection.execute(_WAITING).scalar_one() > 0)
+        mark_read(connection, [ReadRange(ANN, HALL, 1, 1, 1)], MANY)
+
+    reading = asyncio.create_task(database.write(read))
+    await asyncio.to_thread(began.wait, WAIT_SECONDS)
+    await store.erase(ANN)
+    await reading
+    assert await store.with_read_state([ANN]) == []
