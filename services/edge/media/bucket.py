@@ -55,10 +55,14 @@ class BucketStore:
             stored = await self._head(key)
             is_new = stored is None or stored["size"] != size
             if stored is None or is_new or stored["last_modified"].timestamp() < time.time() - FRESH_SECONDS:
-                await obstore.put_async(
-                    self._bucket, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
-                )
+                await self._put_file(key, source)
+                # A sweeper may have found the older content just before, and remove the new one in its place.
+                if not is_new and await self._head(key) is None:
+                    await self._put_file(key, source)
         return is_new
+
+    async def _put_file(self, key: str, source: Path) -> None:
+        await obstore.put_async(self._bucket, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
     async def write(self, key: str, data: bytes) -> None:
         with _as_os_error():
