@@ -128,8 +128,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._write_outgoing()
         if received:
             self._of_client.data_received(received)
-        if ended:
-            self._end_reading()
+        if ended:  # reported like the end of a plain stream, after the data are handled at the end of this iteration
+            self._has_ended = True
+            asyncio.get_running_loop().call_soon(self._report_end)
 
     def _read(self) -> tuple[bytes, bool]:
         """Return the received data, and whether the peer has ended its side. Raises ssl.SSLError."""
@@ -149,7 +150,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def eof_received(self) -> bool:
         if self._protocol is None:
             return False
-        self._end_reading()
+        self._has_ended = True
+        self._report_end()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -243,10 +245,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         with suppress(ssl.SSLError):  # unwrap() raises an error until the peer has announced its own end
             self._tls.unwrap()
         self._write_outgoing()
-
-    def _end_reading(self) -> None:
-        self._has_ended = True
-        self._report_end()
 
     def _report_end(self) -> None:
         """Report the end of the peer's side once. A protocol that has paused reading may have data left, and gets the

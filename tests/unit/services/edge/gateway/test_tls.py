@@ -63,6 +63,35 @@ class Issued:
         return ssl.PEM_cert_to_DER_cert((self._directory / "server.crt").read_text())
 
 
+class ManualPeer:
+    """A client that encrypts by itself, so that it can send data together with the end of its stream."""
+
+    def __init__(self, tls: ssl.SSLObject, sent: ssl.MemoryBIO, writer: asyncio.StreamWriter) -> None:
+        self._tls = tls
+        self._sent = sent
+        self.writer = writer
+
+    @classmethod
+    async def dial(cls, port: int, trusted: ssl.SSLContext) -> "ManualPeer":
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trusted.wrap_bio(received, sent, server_hostname="localhost")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        writer.write(sent.read())
+        received.write(await reader.read(65_536))
+        tls.do_handshake()
+        return cls(tls, sent, writer)
+
+    def send(self, data: bytes, *, ends: bool = False) -> None:
+        if data:
+            self._tls.write(data)
+        if ends:
+            with suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+        self.writer.write(self._sent.read())
+
+
 @pytest.fixture
 def issued(tmp_path: Path) -> Issued:
     return Issued(tmp_path)
@@ -238,24 +267,33 @@ async def test_nothing_is_kept_of_what_follows_the_end_of_the_stream(
 ) -> None:
     port = free_port()
     await start(tls=tls, tcp_port=port)
-    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
-    peer = issued.trusted.wrap_bio(received, sent, server_hostname="localhost")
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    with suppress(ssl.SSLWantReadError):
-        peer.do_handshake()
-    writer.write(sent.read())
-    received.write(await reader.read(65_536))
-    peer.do_handshake()
-    with suppress(ssl.SSLWantReadError):
-        peer.unwrap()
-    writer.write(sent.read())
+    peer = await ManualPeer.dial(port, issued.trusted)
+    peer.send(b"", ends=True)
     client = await endpoint.client()
     await client.until("input_ended")
     for _ in range(32):
-        writer.write(bytes(1_000_000))
-        await writer.drain()
+        peer.writer.write(bytes(1_000_000))
+        await peer.writer.drain()
     assert cast(Any, client.socket)._transport._received.pending == 0
-    writer.transport.abort()
+    peer.writer.transport.abort()
+
+
+async def test_a_message_that_arrives_with_the_end_of_the_stream_is_handled_before_it(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    """Clients handle their messages at the end of an iteration of the event loop."""
+    gateway = await start(tls=tls)
+    peer = await ManualPeer.dial(gateway.port, issued.trusted)
+    peer.send(request())
+    client = await endpoint.client()
+
+    def handle_later(_: Frame) -> None:
+        asyncio.get_running_loop().call_soon(client.pong_received)
+
+    client.on_frame = handle_later
+    peer.send(masked(TEXT, b"last words"), ends=True)
+    await client.until(b"last words", "pong", "peer_closing", "closed")
+    peer.writer.transport.abort()
 
 
 @pytest.mark.skipif(not socket_options.REPORTS_UNACKNOWLEDGED, reason="the kernel does not report it")
