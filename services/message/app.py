@@ -23,7 +23,6 @@ from services.message.service.queries import MessageQueries, MessageSearch
 from services.message.store import MessageStore, open_database
 from services.message.store.installation import database_state
 from shared.bus.deletions import DeletionReconciler
-from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
@@ -143,7 +142,8 @@ async def remove_expired(
         pause = _EXPIRY_SECONDS
         if is_elected():
             try:
-                metrics.expired.inc(await expire_all(store, now_ms() - int(days * _DAY_MS), _PAUSE_SECONDS))
+                before = await store.clock() - int(days * _DAY_MS)  # a replica's own clock may be far ahead
+                metrics.expired.inc(await expire_all(store, before, _PAUSE_SECONDS))
             except RequestError as error:
                 _log.warning("expired messages were not removed: will be retried", error=str(error))
                 pause = _FIRST_EXPIRY_SECONDS

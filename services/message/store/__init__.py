@@ -33,6 +33,7 @@ from shared.contract.following import HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId, DeviceId
 from shared.contract.message import ChangeMessage, DevicePosition, Draft, OpenDevice, ReadRange
 from shared.database import Database, DatabaseUnavailable
+from shared.sql import clock
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -188,6 +189,10 @@ class MessageStore:
 
     async def find_draft(self, account: AccountId, chat: ChatId) -> SavedDraft:
         return await self._database.read(partial(find_draft, account=account, chat=chat))
+
+    async def clock(self) -> int:
+        """The time of the database in Unix ms."""
+        return await self._database.read(clock)
 
     async def expire(self, before: int, after: int) -> Expired:
         """Replace the bodies of some messages: those with ids after `after` that were sent before `before` (Unix

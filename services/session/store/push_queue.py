@@ -14,7 +14,6 @@ from services.session.store.sql import IS_MEMBER, SLICE, slices
 from services.session.store.subscriptions import lock_devices
 from services.session.tables import block, chat, member, own_settings
 from services.session.tables.push import push_chat, push_notification, push_subscription
-from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind
 from shared.contract.own_settings import OwnSettings
@@ -178,15 +177,6 @@ def _add(connection: sa.Connection, number: ChatId, notified: Sequence[Notified]
     again = {"waiting": new.excluded.waiting, "urgent": urgent}
     key = ["subscription", "chat"]
     connection.execute(new.on_conflict_do_update(index_elements=key, set_=again, where=is_newer), rows)
-
-
-def clock(connection: sa.Connection) -> int:
-    """The time of the database in Unix milliseconds. SQLite has the clock of this process."""
-    if connection.dialect.name == "sqlite":
-        return now_ms()
-    time = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
-    found: int = connection.execute(time).scalar_one()
-    return found
 
 
 def correct_times(connection: sa.Connection, now: int, most: int) -> None:

@@ -1,6 +1,7 @@
 """The content of old messages is removed. The rest of their rows stays."""
 
 import asyncio
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -96,6 +97,28 @@ async def test_only_the_elected_replica_expires_messages(database: Database, mon
     with pytest.raises(Stopped):
         await remove_expired(store, -1.0, is_elected, MessageMetrics(registry))
     assert expired == [0, 0, 1]
+
+
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+async def test_a_replica_whose_clock_is_ahead_expires_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.message.app._FIRST_EXPIRY_SECONDS", 0.0)
+    monkeypatch.setattr("services.message.app._EXPIRY_SECONDS", 0.0)
+    store, elections = MessageStore(database), list[int]()
+    await store.post(drafts(1))
+    began = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: began + 10**18)
+
+    def is_elected() -> bool:
+        elections.append(len(elections))
+        if len(elections) == 2:
+            raise Stopped
+        return True
+
+    with pytest.raises(Stopped):
+        await remove_expired(store, 30.0, is_elected, MessageMetrics(CollectorRegistry()))
+    assert [message.body for message in await messages(store)] == [BODIES[1]]
 
 
 async def test_a_failed_removal_is_repeated_soon(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

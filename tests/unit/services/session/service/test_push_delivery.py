@@ -541,7 +541,7 @@ async def test_read_indexes_that_are_not_found_delay_only_their_devices(
 async def test_the_clock_is_corrected_before_chats_are_decided(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, is_decided, clock = list[str](), asyncio.Event(), push_queue.clock
+    steps, is_decided, clock = list[str](), asyncio.Event(), push_delivery.clock
 
     def read_clock(connection: sa.Connection) -> int:
         steps.append("clock")
@@ -552,7 +552,7 @@ async def test_the_clock_is_corrected_before_chats_are_decided(
         is_decided.set()
         return False
 
-    monkeypatch.setattr(push_queue, "clock", read_clock)
+    monkeypatch.setattr(push_delivery, "clock", read_clock)
     monkeypatch.setattr(notifying.delivery, "_decide", decide)
     notifying.delivery.start()
     await asyncio.wait_for(is_decided.wait(), 10)
