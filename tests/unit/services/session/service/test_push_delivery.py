@@ -21,7 +21,7 @@ from services.session.service.ports import PushFailed, PushMessage, PushResult
 from services.session.service.push_delivery import PushDelivery, PushWays
 from services.session.service.push_texts import PushTexts
 from services.session.service.subscriptions import PushLogins
-from services.session.store import chats, memberships, own_settings, push_queue, push_turns, subscriptions
+from services.session.store import chats, memberships, own_settings, push_turns, subscriptions
 from services.session.store.subscriptions import NewDevice, PushDevice
 from services.session.tables.push import push_chat, push_notification, push_subscription
 from shared.clock import now_ms
