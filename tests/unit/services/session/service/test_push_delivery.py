@@ -24,6 +24,7 @@ from services.session.service.subscriptions import PushLogins
 from services.session.store import chats, memberships, own_settings, push_turns, subscriptions
 from services.session.store.subscriptions import NewDevice, PushDevice
 from services.session.tables.push import push_chat, push_notification, push_subscription
+from shared import sql
 from shared.clock import now_ms
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
@@ -541,7 +542,7 @@ async def test_read_indexes_that_are_not_found_delay_only_their_devices(
 async def test_the_clock_is_corrected_before_chats_are_decided(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, is_decided, clock = list[str](), asyncio.Event(), push_delivery.clock
+    steps, is_decided, clock = list[str](), asyncio.Event(), sql.clock
 
     def read_clock(connection: sa.Connection) -> int:
         steps.append("clock")
