@@ -1,6 +1,5 @@
 """Tests the query language: examples, errors, and properties of all queries and texts."""
 
-import time
 import unicodedata
 
 import pytest
@@ -11,7 +10,7 @@ from services.search.text.matches import Clause, Field, Lookup, excerpt, forbidd
 from services.search.text.query import QueryError, SearchQuery, Words, parse
 from services.search.text.terms import IndexTerms, index_terms, terms
 from shared.contract.search import ContentKind
-from tests.unit.services.search.text.test_terms import CHARACTERS
+from tests.unit.services.search.text.test_terms import CHARACTERS, steps
 
 WORDS = st.text("aé-'.\"我们ｶﾞกน้ำ1,", min_size=1, max_size=8)
 TEXTS = st.text(max_size=60) | st.text(CHARACTERS, max_size=60) | st.lists(WORDS, max_size=8).map(" ".join)
@@ -129,14 +128,12 @@ def test_marks() -> None:
         ("今" * 16_000, "今" * 199 + "天"),
         ("a-" * 8_000, "a-" * 100),
     ],
-    ids=ascii,
+    ids=lambda text: ascii(text[:9]),
 )
 def test_hostile_texts_and_queries_cost_little(text: str, query: str) -> None:
-    """If each term of the query were compared with each term of the text, the search would take seconds."""
+    """Each word has few places, and a phrase is not compared with the text term by term."""
     understood = parse(query)
-    start = time.process_time()
-    marks(text, understood)
-    assert time.process_time() - start < 1.5
+    assert steps(lambda: marks(text, understood)) < 40 * len(text) + 20_000 * len(understood.words)
 
 
 def test_an_excerpt_of_a_long_text_begins_before_the_first_mark() -> None:
