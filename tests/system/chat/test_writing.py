@@ -333,6 +333,7 @@ def test_16_on_a_touchscreen_the_names_are_in_the_menu(bob: Bob, system: Cluster
         index = bob.send(chat, "well?")
         bob.call("react", chat=chat, index=index, emoji="👍")
         phone.chat("Team").locator("a").tap()
+        expect(phone.message("well?").locator(".reaction")).to_have_text("👍 1")
         phone.message("well?").locator(".message-body").tap()
         phone.message("well?").get_by_role("button", name="Actions of the message").tap()
         phone.page.get_by_role("menuitem", name="Who has reacted").tap()
