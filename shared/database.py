@@ -304,6 +304,13 @@ class Database:
             self._writers, copy_context().run, self._write, work, brief
         )
 
+    async def clock(self) -> int:
+        """Unix milliseconds. SQLite has the clock of this process."""
+        if self.is_sqlite:
+            return now_ms()
+        time = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+        return await self.read(lambda connection: int(connection.execute(time).scalar_one()))
+
     async def check(self, tables: Collection[str] = ()) -> None:
         """Check that commits work, that these tables are writable, and that no transaction has waited for long. Raises
         DatabaseUnavailable, DatabaseStuck."""

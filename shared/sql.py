@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from shared.clock import now_ms
-
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,15 +18,6 @@ def insert(connection: sa.Connection, table: sa.Table) -> "sqlite.Insert | postg
     from sqlalchemy.dialects import postgresql
 
     return postgresql.insert(table)
-
-
-def clock(connection: sa.Connection) -> int:
-    """The time of the database in Unix milliseconds. SQLite has the clock of this process."""
-    if connection.dialect.name == "sqlite":
-        return now_ms()
-    time = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
-    found: int = connection.execute(time).scalar_one()
-    return found
 
 
 def partial_index(

@@ -17,3 +17,6 @@ class Transactions(Protocol):
 
     async def write(self, work: Callable[[Any, *Ts], T], *args: *Ts, brief: bool = False) -> T:
         """Executes `work`. The transaction is durably committed when the call returns."""
+
+    async def clock(self) -> int:
+        """The time of the database in Unix milliseconds."""

@@ -33,7 +33,6 @@ from shared.contract.following import HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId, DeviceId
 from shared.contract.message import ChangeMessage, DevicePosition, Draft, OpenDevice, ReadRange
 from shared.database import Database, DatabaseUnavailable
-from shared.sql import clock
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -192,7 +191,7 @@ class MessageStore:
 
     async def clock(self) -> int:
         """The time of the database in Unix ms."""
-        return await self._database.read(clock)
+        return await self._database.clock()
 
     async def expire(self, before: int, after: int) -> Expired:
         """Replace the bodies of some messages: those with ids after `after` that were sent before `before` (Unix

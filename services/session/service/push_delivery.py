@@ -33,7 +33,6 @@ from shared.contract.model import Message
 from shared.contract.push import IRC, PushDue
 from shared.contract.receipts import ReadIndex
 from shared.settings import Settings
-from shared.sql import clock
 from shared.tasks import Tasks, is_set_within
 from shared.telemetry import log
 from shared.transactions import Transactions
@@ -216,7 +215,7 @@ class PushDelivery:
         return False
 
     async def _read_clock(self) -> None:
-        began, of_database = now_ms(), await self._database.read(clock)
+        began, of_database = now_ms(), await self._database.clock()
         took = now_ms() - began
         if 0 <= took <= _SLOW_MS or not self._corrected.is_set():
             self._ahead_ms = began + took // 2 - of_database

@@ -100,7 +100,7 @@ async def test_only_the_elected_replica_expires_messages(database: Database, mon
 
 
 @pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
-async def test_a_replica_whose_clock_is_ahead_expires_nothing(
+async def test_a_replica_with_a_clock_ahead_expires_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.message.app._FIRST_EXPIRY_SECONDS", 0.0)

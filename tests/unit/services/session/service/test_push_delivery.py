@@ -24,7 +24,6 @@ from services.session.service.subscriptions import PushLogins
 from services.session.store import chats, memberships, own_settings, push_turns, subscriptions
 from services.session.store.subscriptions import NewDevice, PushDevice
 from services.session.tables.push import push_chat, push_notification, push_subscription
-from shared import sql
 from shared.clock import now_ms
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
@@ -542,18 +541,18 @@ async def test_read_indexes_that_are_not_found_delay_only_their_devices(
 async def test_the_clock_is_corrected_before_chats_are_decided(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, is_decided, clock = list[str](), asyncio.Event(), sql.clock
+    steps, is_decided, clock = list[str](), asyncio.Event(), Database.clock
 
-    def read_clock(connection: sa.Connection) -> int:
+    async def read_clock(database: Database) -> int:
         steps.append("clock")
-        return clock(connection)
+        return await clock(database)
 
     async def decide() -> bool:
         steps.append("decide")
         is_decided.set()
         return False
 
-    monkeypatch.setattr(push_delivery, "clock", read_clock)
+    monkeypatch.setattr(Database, "clock", read_clock)
     monkeypatch.setattr(notifying.delivery, "_decide", decide)
     notifying.delivery.start()
     await asyncio.wait_for(is_decided.wait(), 10)
