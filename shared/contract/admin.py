@@ -182,7 +182,6 @@ class ReportMessage(Confidential, Forwarded):
     chat: ChatId
     index: int
     reason: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class Report(Confidential, msgspec.Struct, frozen=True, kw_only=True):

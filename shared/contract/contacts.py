@@ -16,7 +16,6 @@ class SetBlocked(Forwarded):
     route = Routed("session.set_blocked", Ack)
     account: AccountId
     blocked: bool
-    actor: AccountId = NO_ACCOUNT
 
 
 class BlockedAccounts(msgspec.Struct, frozen=True):
@@ -29,7 +28,6 @@ class ListBlocked(Forwarded):
     """A request for the accounts that the actor blocks."""
 
     route = Routed("session.list_blocked", BlockedAccounts, reads=True)
-    actor: AccountId = NO_ACCOUNT
 
 
 class BlockedMembers(msgspec.Struct, frozen=True):
@@ -82,7 +80,6 @@ class RequestFriendship(Forwarded):
     route = Routed("session.request_friendship", Ack)
     account: AccountId
     text: str = ""
-    actor: AccountId = NO_ACCOUNT
 
 
 class AnswerFriendship(Forwarded):
@@ -92,7 +89,6 @@ class AnswerFriendship(Forwarded):
     route = Routed("session.answer_friendship", Ack)
     applicant: AccountId
     accept: bool
-    actor: AccountId = NO_ACCOUNT
 
 
 class EndFriendship(Forwarded):
@@ -100,7 +96,6 @@ class EndFriendship(Forwarded):
 
     route = Routed("session.end_friendship", Ack)
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
 
 
 class PendingFriendship(msgspec.Struct, array_like=True, frozen=True):
@@ -125,7 +120,6 @@ class ListRequests(Forwarded):
     reply. Once these requests are answered, the next ones are listed."""
 
     route = Routed("session.list_requests", Requests, reads=True)
-    actor: AccountId = NO_ACCOUNT
 
 
 class PendingEvent(msgspec.Struct, array_like=True, frozen=True):

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Chat, Profile, Role
 from shared.contract.routes import Forwarded, Routed
 
@@ -33,7 +32,6 @@ class FindNicks(Forwarded):
     route = Routed("session.find_nicks", UsersOfNicks, reads=True)
     nicks: list[str]
     groups: bool = False
-    actor: AccountId = NO_ACCOUNT
 
 
 class FindByMask(Forwarded):
@@ -42,7 +40,6 @@ class FindByMask(Forwarded):
 
     route = Routed("session.find_by_mask", UsersOfNicks, reads=True)
     mask: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class GroupListed(msgspec.Struct, array_like=True, frozen=True):
@@ -63,4 +60,3 @@ class ListGroups(Forwarded):
 
     route = Routed("session.list_groups", GroupList, reads=True)
     after: str = ""
-    actor: AccountId = NO_ACCOUNT

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.ids import ChatId
 from shared.contract.routes import Forwarded, Routed
 
 PREVIEW_CHARACTERS = 120
@@ -49,7 +49,6 @@ class SaveDraft(Forwarded):
     text: str
     reply_to: int = 0
     base: int = 0
-    actor: AccountId = NO_ACCOUNT
 
 
 class GetDraft(Forwarded):
@@ -57,4 +56,3 @@ class GetDraft(Forwarded):
 
     route = Routed("message.draft", SavedDraft, reads=True)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT

@@ -50,4 +50,3 @@ class ListHappenings(Forwarded):
     before: int
     count: int
     newest: bool = False
-    actor: AccountId = NO_ACCOUNT

@@ -54,7 +54,6 @@ class ListMembers(Forwarded):
     route = Routed("session.list_members", MemberList, reads=True)
     chat: ChatId
     after: AccountId = NO_ACCOUNT
-    actor: AccountId = NO_ACCOUNT
     since: int = 0
     query: str = ""
     count: int = 0
@@ -80,7 +79,6 @@ class AddMembers(Forwarded):
     route = Routed("session.add_members", MembersAdded)
     chat: ChatId
     accounts: list[AccountId]
-    actor: AccountId = NO_ACCOUNT
 
 
 class MembershipRequested(msgspec.Struct, frozen=True):
@@ -100,7 +98,6 @@ class RequestMembership(Forwarded):
     route = Routed("session.request_membership", MembershipRequested)
     chat: ChatId
     text: str = ""
-    actor: AccountId = NO_ACCOUNT
     key: str = ""
     """The group's key, if it has one."""
 
@@ -112,7 +109,6 @@ class AnswerMembership(Forwarded):
     chat: ChatId
     applicant: AccountId
     accept: bool
-    actor: AccountId = NO_ACCOUNT
 
 
 class AddMember(Forwarded):
@@ -122,7 +118,6 @@ class AddMember(Forwarded):
     route = Routed("session.add_member", ChatVersion)
     chat: ChatId
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
 
 
 class EndMembership(Forwarded):
@@ -133,7 +128,6 @@ class EndMembership(Forwarded):
     route = Routed("session.end_membership", ChatVersion)
     chat: ChatId
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
     reason: str = ""
     """The reason, which the members see; at most 300 characters."""
 
@@ -146,7 +140,6 @@ class SetRole(Forwarded):
     chat: ChatId
     account: AccountId
     role: Role
-    actor: AccountId = NO_ACCOUNT
 
 
 class BanMember(Forwarded):
@@ -159,7 +152,6 @@ class BanMember(Forwarded):
     chat: ChatId
     account: AccountId
     until: int = 0
-    actor: AccountId = NO_ACCOUNT
 
 
 class UnbanMember(Forwarded):
@@ -168,7 +160,6 @@ class UnbanMember(Forwarded):
     route = Routed("session.unban_member", ChatVersion)
     chat: ChatId
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
 
 
 class Ban(msgspec.Struct, array_like=True, frozen=True):
@@ -190,7 +181,6 @@ class ListBans(Forwarded):
 
     route = Routed("session.list_bans", BanList, reads=True)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT
 
 
 class SilenceMember(Forwarded):
@@ -203,7 +193,6 @@ class SilenceMember(Forwarded):
     chat: ChatId
     account: AccountId
     until: int
-    actor: AccountId = NO_ACCOUNT
 
 
 class SetChat(Forwarded):
@@ -218,7 +207,6 @@ class SetChat(Forwarded):
     chat: ChatId
     name: str | UnsetType = UNSET
     receipts: bool | UnsetType = UNSET
-    actor: AccountId = NO_ACCOUNT
     avatar: str | UnsetType = UNSET
     avatar_hash: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
@@ -256,7 +244,6 @@ class ChangeModes(Forwarded):
     route = Routed("session.change_modes", ModesChanged)
     chat: ChatId
     changes: list[ModeChange]
-    actor: AccountId = NO_ACCOUNT
 
 
 class Mask(msgspec.Struct, array_like=True, frozen=True):
@@ -278,7 +265,6 @@ class ListMasks(Forwarded):
     route = Routed("session.list_masks", MaskList, reads=True)
     chat: ChatId
     kind: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class Invite(Forwarded):
@@ -288,7 +274,6 @@ class Invite(Forwarded):
     route = Routed("session.invite", ChatVersion)
     chat: ChatId
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
 
 
 class InvitedChats(msgspec.Struct, frozen=True):
@@ -299,7 +284,6 @@ class ListInvitations(Forwarded):
     """Requests the groups to which the actor is invited, at most 100."""
 
     route = Routed("session.list_invitations", InvitedChats, reads=True)
-    actor: AccountId = NO_ACCOUNT
 
 
 class DisbandChat(Forwarded):
@@ -307,7 +291,6 @@ class DisbandChat(Forwarded):
 
     route = Routed("session.disband_chat", ChatVersion)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT
 
 
 class InvitationLink(Confidential, msgspec.Struct, frozen=True):
@@ -332,7 +315,6 @@ class CreateLink(Forwarded):
     chat: ChatId
     uses: int = 0
     expires: int = 0
-    actor: AccountId = NO_ACCOUNT
     nonce: str = ""
 
 
@@ -347,7 +329,6 @@ class ListLinks(Forwarded):
 
     route = Routed("session.list_links", InvitationLinks, reads=True)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT
 
 
 class DeleteLink(Confidential, Forwarded):
@@ -356,7 +337,6 @@ class DeleteLink(Confidential, Forwarded):
     route = Routed("session.delete_link", Ack)
     chat: ChatId
     link: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class JoinedByLink(msgspec.Struct, frozen=True):
@@ -373,4 +353,3 @@ class JoinByLink(Confidential, Forwarded):
 
     route = Routed("session.join_by_link", JoinedByLink)
     link: str
-    actor: AccountId = NO_ACCOUNT

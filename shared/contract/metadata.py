@@ -47,7 +47,6 @@ class ListMetadata(Forwarded):
     chat: ChatId = NO_CHAT
     keys: tuple[str, ...] = ()
     members: bool = False
-    actor: AccountId = NO_ACCOUNT
 
 
 class SetMetadata(Forwarded):
@@ -61,4 +60,3 @@ class SetMetadata(Forwarded):
     value: str
     account: AccountId = NO_ACCOUNT
     chat: ChatId = NO_CHAT
-    actor: AccountId = NO_ACCOUNT

@@ -4,7 +4,6 @@ these settings."""
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.routes import Forwarded, Routed
 
 
@@ -27,7 +26,6 @@ class GetOwnSettings(Forwarded):
     """Requests the actor's settings."""
 
     route = Routed("session.settings", OwnSettings, reads=True)
-    actor: AccountId = NO_ACCOUNT
 
 
 class SetOwnSettings(Forwarded):
@@ -42,4 +40,3 @@ class SetOwnSettings(Forwarded):
     quiet_to: str | UnsetType = UNSET
     until: int | UnsetType = UNSET
     level: str | UnsetType = UNSET
-    actor: AccountId = NO_ACCOUNT

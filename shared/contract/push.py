@@ -3,7 +3,7 @@ Internet. Accounts without a device are notified by mail."""
 
 import msgspec
 
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Confidential
 from shared.contract.routes import Ack, Forwarded, Routed
 
@@ -31,7 +31,6 @@ class GetPushKey(Forwarded):
     """A request for the public VAPID key. Error: `forbidden` while notifications are switched off."""
 
     route = Routed("session.push_key", PushKey, reads=True)
-    actor: AccountId = NO_ACCOUNT
 
 
 class Subscribed(msgspec.Struct, frozen=True):
@@ -57,7 +56,6 @@ class Subscribe(Confidential, Forwarded):
     language: str = ""
     sid: str = ""
     again: bool = False
-    actor: AccountId = NO_ACCOUNT
 
 
 class Unsubscribe(Confidential, Forwarded):
@@ -69,7 +67,6 @@ class Unsubscribe(Confidential, Forwarded):
     subscription: int = 0
     sid: str = ""
     endpoint: str = ""
-    actor: AccountId = NO_ACCOUNT
 
 
 class StopMails(Confidential, msgspec.Struct):
@@ -104,7 +101,6 @@ class ListSubscriptions(Forwarded):
     """Requests the subscriptions of the actor whose logins have not ended."""
 
     route = Routed("session.subscriptions", SubscriptionList, reads=True)
-    actor: AccountId = NO_ACCOUNT
 
 
 class SendTestPush(Forwarded):
@@ -113,7 +109,6 @@ class SendTestPush(Forwarded):
 
     route = Routed("session.test_push", Ack)
     subscription: int
-    actor: AccountId = NO_ACCOUNT
 
 
 class EndedLogins(msgspec.Struct, frozen=True):

@@ -100,4 +100,3 @@ class FindReactors(Forwarded):
     emoji: str = ""
     after: AccountId = NO_ACCOUNT
     count: int = MAX_REACTORS
-    actor: AccountId = NO_ACCOUNT

@@ -56,4 +56,3 @@ class SetSecurity(Confidential, Forwarded):
     route = Routed("auth.set_security", Ack)
     question_id: int
     answer: str
-    actor: AccountId = NO_ACCOUNT

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
-from shared.contract.ids import AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -58,14 +58,12 @@ class HasRoute(Protocol[R]):
     def route(self) -> Route[Any, R]: ...
 
 
-class Forwarded(msgspec.Struct):
+class Forwarded(msgspec.Struct, kw_only=True):
     """A user's request that an edge passes on, and to which it adds only the `actor`. Such a request has a `route`, and
     a `nonce` if the client may repeat the request."""
 
     route: ClassVar[Route[Any, Any]]
-
-    def set_actor(self, actor: AccountId) -> None:
-        self.actor = actor
+    actor: AccountId = NO_ACCOUNT
 
 
 class SendRequest(Protocol):

@@ -28,7 +28,6 @@ class MuteChat(Forwarded):
     chat: ChatId
     until: int = 0
     mentions_only: bool = False
-    actor: AccountId = NO_ACCOUNT
 
 
 class PlaceChat(Forwarded):
@@ -38,7 +37,6 @@ class PlaceChat(Forwarded):
     chat: ChatId
     pinned: bool | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
-    actor: AccountId = NO_ACCOUNT
     hidden: int | UnsetType = UNSET
 
 
@@ -77,7 +75,6 @@ class GetAccount(Forwarded):
     route = Routed("session.get_account", AccountView, reads=True)
     account: AccountId
     lists: bool = False
-    actor: AccountId = NO_ACCOUNT
     left: bool = False
 
 
@@ -91,7 +88,6 @@ class SetProfile(Forwarded):
     avatar: str | UnsetType = UNSET
     avatar_hash: str | UnsetType = UNSET
     status: int | UnsetType = UNSET
-    actor: AccountId = NO_ACCOUNT
     icon_id: int | UnsetType = UNSET
     signature: str | UnsetType = UNSET
     nick: str | UnsetType = UNSET
@@ -109,7 +105,6 @@ class MarkReadTime(Forwarded):
     route = Routed("session.mark_read_time", ReadTime)
     chat: ChatId
     time: int = 0
-    actor: AccountId = NO_ACCOUNT
 
 
 class ChatView(msgspec.Struct, frozen=True):
@@ -127,7 +122,6 @@ class GetChat(Forwarded):
 
     route = Routed("session.get_chat", ChatView, reads=True)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT
     all: bool = False
     members: int = 0
 
@@ -147,7 +141,6 @@ class CreateChat(Forwarded):
     avatar_hash: str = ""
     kind: ChatKind = ChatKind.GROUP
     join_policy: JoinPolicy = JoinPolicy.CLOSED
-    actor: AccountId = NO_ACCOUNT
     nonce: str = ""
     handle: str = ""
     """See Chat. Error: `conflict` if another group has this handle."""
@@ -158,7 +151,6 @@ class FindHandle(Forwarded):
 
     route = Routed("session.find_handle", HandleFound, reads=True)
     handle: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -332,7 +324,6 @@ class OpenPrivateChat(Forwarded):
 
     route = Routed("session.open_private_chat", ChatOpened)
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
     alone: bool = False
 
 
@@ -342,7 +333,6 @@ class RenameChat(Forwarded):
     route = Routed("session.rename_chat", ChatVersion)
     chat: ChatId
     name: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class ChatWithMembers(msgspec.Struct, frozen=True):
@@ -361,7 +351,6 @@ class ListChatViews(Forwarded):
 
     route = Routed("session.list_chat_views", ChatViews, reads=True)
     after: ChatId = ChatId(0)
-    actor: AccountId = NO_ACCOUNT
 
 
 # Pending events are stored until the account's dialect has shown them. (OurChat v1 shows them as frames 10 and 11.)

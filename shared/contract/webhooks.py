@@ -27,7 +27,6 @@ class CreateIncomingWebhook(Forwarded):
     route = Routed("session.create_hook", CreatedIncomingWebhook)
     chat: ChatId
     name: str
-    actor: AccountId = NO_ACCOUNT
     nonce: str = ""
 
 
@@ -53,7 +52,6 @@ class ListIncomingWebhooks(Forwarded):
 
     route = Routed("session.list_hooks", IncomingWebhookList, reads=True)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT
 
 
 class DeleteIncomingWebhook(Forwarded):
@@ -62,7 +60,6 @@ class DeleteIncomingWebhook(Forwarded):
     route = Routed("session.delete_hook", Ack)
     chat: ChatId
     hook: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class FoundIncomingWebhook(msgspec.Struct, frozen=True):
@@ -102,7 +99,6 @@ class CreateOutgoingWebhook(Confidential, Forwarded):
     chat: ChatId
     name: str
     endpoint: str
-    actor: AccountId = NO_ACCOUNT
     nonce: str = ""
 
 
@@ -141,7 +137,6 @@ class ListOutgoingWebhooks(Forwarded):
 
     route = Routed("session.list_outgoing_hooks", OutgoingWebhookList, reads=True)
     chat: ChatId
-    actor: AccountId = NO_ACCOUNT
 
 
 class DeleteOutgoingWebhook(Forwarded):
@@ -150,7 +145,6 @@ class DeleteOutgoingWebhook(Forwarded):
     route = Routed("session.delete_outgoing_hook", Ack)
     chat: ChatId
     hook: str
-    actor: AccountId = NO_ACCOUNT
 
 
 class ReplayedOutgoingWebhook(msgspec.Struct, frozen=True):
@@ -168,4 +162,3 @@ class ReplayOutgoingWebhook(Forwarded):
     chat: ChatId
     hook: str
     index: int
-    actor: AccountId = NO_ACCOUNT

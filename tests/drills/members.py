@@ -81,18 +81,18 @@ class _Visits:
 
     async def _join(self, device: DrillClient, account: AccountId) -> None:
         bus, owner, chat = self._bus, self._owner, self._chat
-        await _carry_out(bus, RequestFriendship.route, RequestFriendship(owner, "", account))
-        await _carry_out(bus, AnswerFriendship.route, AnswerFriendship(account, True, owner))
+        await _carry_out(bus, RequestFriendship.route, RequestFriendship(owner, "", actor=account))
+        await _carry_out(bus, AnswerFriendship.route, AnswerFriendship(account, True, actor=owner))
         began = time.monotonic()
         self._drill.population.members[chat] |= {account}
-        await _carry_out(bus, AddMember.route, AddMember(chat, account, owner))
+        await _carry_out(bus, AddMember.route, AddMember(chat, account, actor=owner))
         self._drill.records.append(Joined(time.monotonic(), began, account, chat))
         device.user.chats.append(chat)
 
     async def _end_membership(self, device: DrillClient, account: AccountId, actor: AccountId) -> None:
         device.user.chats.remove(self._chat)
         began = time.monotonic()
-        await _carry_out(self._bus, EndMembership.route, EndMembership(self._chat, account, actor))
+        await _carry_out(self._bus, EndMembership.route, EndMembership(self._chat, account, actor=actor))
         self._drill.records.append(Departed(time.monotonic(), began, account, self._chat))
 
     async def _delete(self, device: DrillClient, account: AccountId) -> None:

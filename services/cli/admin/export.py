@@ -83,15 +83,15 @@ async def export(client: AdminClient, user: UserView) -> Export:
     account = user.account
     await client.record("export", account)
     view = await client.send(GetAccount(account, lists=True, actor=account, left=True))
-    requests = await client.send(ListRequests(account))
+    requests = await client.send(ListRequests(actor=account))
     numbers = [*await _chats(client, account), *(view.left or ())]
     chats = [await _chat(client, number, account) for number in numbers]
     logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
     acts = [act async for act in search_trail(client, SearchTrail(account))]
     reports = (await client.send(ListOwnReports(account))).reports
     made = await users.made(client, user)
-    settings = await client.request(GetOwnSettings.route, GetOwnSettings(account))
-    subscriptions = (await client.send(ListSubscriptions(account))).subscriptions
+    settings = await client.request(GetOwnSettings.route, GetOwnSettings(actor=account))
+    subscriptions = (await client.send(ListSubscriptions(actor=account))).subscriptions
     metadata = (await client.send(ListMetadata(account, actor=account))).values
     devices = (await client.send(ListDevices(account))).names
     profile = view.profile
@@ -124,7 +124,7 @@ async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> Chat
         head = page.head
         start = page.messages[-1].index + 1 if page.messages else head + 1
     channel = channel_name(chat.id, chat.handle, chat.name) if chat.kind is ChatKind.GROUP else ""
-    draft = await client.request(GetDraft.route, GetDraft(number, account))
+    draft = await client.request(GetDraft.route, GetDraft(number, actor=account))
     return ChatExport(msgspec.structs.replace(chat, join_key=""), channel, draft, sent)
 
 

@@ -35,7 +35,7 @@ async def push_list(client: AdminClient, account: str) -> list[SubscriptionView]
     """
     number = (await users.find(client, account)).account
     await client.record("list devices", number)
-    return (await client.send(ListSubscriptions(number))).subscriptions
+    return (await client.send(ListSubscriptions(actor=number))).subscriptions
 
 
 @push.command("remove", epilog="Example: dragoman admin push remove ann 7")

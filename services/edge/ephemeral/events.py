@@ -83,8 +83,8 @@ class OwnEvents:
 
 def _changed(command: OwnChange, reply: msgspec.Struct, origin: tuple[NodeId, int]) -> OwnChanged | None:
     match command:
-        case MuteChat(chat, until, mentions_only, actor):
-            return ChatMuted(chat, actor, until, mentions_only, origin)
+        case MuteChat(chat, until, mentions_only):
+            return ChatMuted(chat, command.actor, until, mentions_only, origin)
         case PlaceChat():
             assert isinstance(reply, MemberSettings)
             return ChatPlaced(command.chat, command.actor, reply.pinned, reply.archived, origin, reply.hidden)
@@ -95,8 +95,8 @@ def _changed(command: OwnChange, reply: msgspec.Struct, origin: tuple[NodeId, in
         case SetOwnSettings():
             assert isinstance(reply, OwnSettings)
             return OwnSettingsChanged(command.actor, reply, origin)
-        case MarkReadTime(chat, time, actor):
+        case MarkReadTime(chat, time):
             assert isinstance(reply, ReadTime)
-            return ReadTimeMoved(chat, actor, reply.time, origin) if 0 < reply.time <= time else None
+            return ReadTimeMoved(chat, command.actor, reply.time, origin) if 0 < reply.time <= time else None
         case _:
             assert_never(command)

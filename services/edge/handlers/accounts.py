@@ -72,7 +72,7 @@ class Forwarder:
 
     async def forward(self, command: Forwarded, actor: AccountId) -> msgspec.Struct:
         """Raises RequestError."""
-        command.set_actor(actor)
+        command.actor = actor
         nonce = request_nonce_of(actor, getattr(command, "nonce", ""))
         reply: msgspec.Struct = await self.bus.request(command.route, command, retry=True, nonce=nonce)
         return reply
@@ -113,12 +113,12 @@ class OwnDataExporter:
         record = await self._requests.send(connection, ExportLogins())
         profile = GetAccount(actor, lists=True, actor=actor, left=True)
         view = await bus.send(profile, retry=True)
-        requests = await bus.send(ListRequests(actor), retry=True)
-        blocked = await bus.send(ListBlocked(actor), retry=True)
+        requests = await bus.send(ListRequests(actor=actor), retry=True)
+        blocked = await bus.send(ListBlocked(actor=actor), retry=True)
         reports = await bus.send(ListOwnReports(actor), retry=True)
         made = await bus.send(ListMade(actor), retry=True)
-        settings = await bus.send(GetOwnSettings(actor), retry=True)
-        subscriptions = await bus.send(ListSubscriptions(actor), retry=True)
+        settings = await bus.send(GetOwnSettings(actor=actor), retry=True)
+        subscriptions = await bus.send(ListSubscriptions(actor=actor), retry=True)
         metadata = await bus.send(ListMetadata(actor, actor=actor), retry=True)
         lists = reports, made, settings, subscriptions, metadata
         return AccountExported(now_ms(), record, view, requests, blocked, *lists)
@@ -137,7 +137,7 @@ class OwnDataExporter:
         after = max(command.after, page.upto or (page.messages[-1].index if page.messages else 0))
         draft = None
         if not command.after:
-            draft = await self._bus.send(GetDraft(command.chat, actor), retry=True)
+            draft = await self._bus.send(GetDraft(command.chat, actor=actor), retry=True)
         return MessagesExported(sent, after, command.after < after < page.head, draft)
 
     async def _history(self, request: GetHistory) -> History:
@@ -252,7 +252,7 @@ class AccountHandler:
             return await self._forwarder.forward(CreateChat(members, command.name, join_policy=JoinPolicy.OPEN), actor)
         if len(members) != 1:
             raise RequestError(ErrorCode.INVALID, "a private chat has exactly one other member", "member")
-        opened = await self._forwarder.bus.send(OpenPrivateChat(members[0], actor), retry=True)
+        opened = await self._forwarder.bus.send(OpenPrivateChat(members[0], actor=actor), retry=True)
         return await self._forwarder.forward(GetChat(opened.chat), actor)
 
     def _update_summary(self, account: AccountId, changed: SetProfile) -> None:

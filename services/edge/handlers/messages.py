@@ -125,7 +125,7 @@ class MessageResolver:
                 if view.profile.deleted:
                     raise RequestError(ErrorCode.NOT_FOUND, "this account is deleted")
         elif local is None or command.chat not in local.chats:
-            request_chat = GetChat(command.chat, actor, members=1)
+            request_chat = GetChat(command.chat, actor=actor, members=1)
             await self._bus.send(request_chat, retry=True)
 
     async def _chat(self, actor: AccountId, command: MessageCommand) -> ChatId:
@@ -135,7 +135,7 @@ class MessageResolver:
         local = self._accounts.get(actor)
         chats = local.private_chats if local else {}
         if command.to not in chats:
-            request = OpenPrivateChat(command.to, actor)
+            request = OpenPrivateChat(command.to, actor=actor)
             opened = await self._bus.send(request, retry=True)
             chats[command.to] = opened.chat
         return chats[command.to]

@@ -153,7 +153,7 @@ async def send_pending(bus: Bus, session: LoginSession, pushed: list[Event]) -> 
     events that are pushed meanwhile, which may be among them."""
     account = session.connection.account
     try:
-        requests = await bus.send(ListRequests(account), seconds=_SECONDS, retry=True)
+        requests = await bus.send(ListRequests(actor=account), seconds=_SECONDS, retry=True)
         pending = await bus.send(ListPendingEvents(account), seconds=_SECONDS, retry=True)
     except RequestError as error:
         _log.warning("pending requests not sent", account=account, error=str(error))

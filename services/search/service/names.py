@@ -59,7 +59,7 @@ class NameResolver:
         view = await self._request(own, seconds=self._seconds, retry=True)
         known = {*(view.friends or ())}
         if chat:
-            members = GetChat(chat, actor)
+            members = GetChat(chat, actor=actor)
             known.update((await self._request(members, seconds=self._seconds, retry=True)).members)
         accounts, found = sorted(known), list[AccountId]()
         for start in range(0, len(accounts), _SUMMARIES):

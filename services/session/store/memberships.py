@@ -382,7 +382,7 @@ class StartedJoins(NamedTuple):
 
 def add_member(connection: sa.Connection, request: AddMember, head: int, limits: GroupLimits, now: int) -> StartedJoin:
     """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
-    several = AddMembers(request.chat, [request.account], request.actor)
+    several = AddMembers(request.chat, [request.account], actor=request.actor)
     started = add_members(connection, several, head, limits, now)
     if started.present:
         raise domain.member_already()

@@ -174,7 +174,7 @@ class BusPeers:
             await self.edge.send(RequestFriendship(account, actor=actor))
 
     async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
-        return await self.edge.send(GetAccount(account, lists, actor))
+        return await self.edge.send(GetAccount(account, lists, actor=actor))
 
     async def pending_events(self, account: AccountId) -> list[PendingEvent]:
         return (await self.edge.send(ListPendingEvents(account))).kept

@@ -97,7 +97,7 @@ class StoreHarness:
     async def request_friendship(
         self, actor: AccountId, account: AccountId, text: str = "hi"
     ) -> FriendshipRequested | FriendshipAnswered:
-        request = RequestFriendship(account, text, actor)
+        request = RequestFriendship(account, text, actor=actor)
         return await self.database.write(
             partial(friends.request_friendship, request=request, limits=self.limits, now=self.now)
         )
@@ -105,7 +105,7 @@ class StoreHarness:
     async def answer_friend_request(
         self, actor: AccountId, applicant: AccountId, accept: bool = True
     ) -> FriendshipAnswered:
-        request = AnswerFriendship(applicant, accept, actor)
+        request = AnswerFriendship(applicant, accept, actor=actor)
         return await self.database.write(partial(friends.answer_request, request=request, now=self.now))
 
     async def pending_requests(self, account: AccountId, most: int = 100) -> Requests:
@@ -115,7 +115,7 @@ class StoreHarness:
         return await self.database.read(partial(pending_notifications.list_pending, account=account, now=self.now))
 
     async def set_blocked(self, actor: AccountId, account: AccountId, blocked: bool = True) -> None:
-        request = SetBlocked(account, blocked, actor)
+        request = SetBlocked(account, blocked, actor=actor)
         await self.database.write(partial(blocks.set_blocked, request=request, limits=self.limits, now=self.now))
 
     async def blocked_by(self, account: AccountId) -> list[AccountId]:
@@ -134,7 +134,7 @@ class StoreHarness:
     async def request_membership(
         self, actor: AccountId, number: ChatId, text: str = "hi"
     ) -> StartedJoin | AwaitingApproval:
-        request = RequestMembership(number, text, actor)
+        request = RequestMembership(number, text, actor=actor)
         return await self.database.write(
             partial(memberships.request_membership, request=request, head=self.head, limits=self.limits, now=self.now)
         )
@@ -142,19 +142,19 @@ class StoreHarness:
     async def answer_membership_request(
         self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
     ) -> StartedJoin | MembershipAnswered:
-        request = AnswerMembership(number, applicant, accept, actor)
+        request = AnswerMembership(number, applicant, accept, actor=actor)
         return await self.database.write(
             partial(memberships.answer_request, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def add_member(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
-        request = AddMember(number, account, actor)
+        request = AddMember(number, account, actor=actor)
         return await self.database.write(
             partial(memberships.add_member, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def add_members(self, actor: AccountId, number: ChatId, *accounts: AccountId) -> StartedJoins:
-        request = AddMembers(number, [*accounts], actor)
+        request = AddMembers(number, [*accounts], actor=actor)
         return await self.database.write(
             partial(memberships.add_members, request=request, head=self.head, limits=self.limits, now=self.now)
         )
@@ -182,12 +182,12 @@ class StoreHarness:
         self, actor: AccountId, number: ChatId, account: AccountId, broadcast_from: int = 512
     ) -> LeftChat:
         end = partial(departures.end_membership, now=self.now, broadcast_from=broadcast_from)
-        return await self.database.write(partial(end, request=EndMembership(number, account, actor)))
+        return await self.database.write(partial(end, request=EndMembership(number, account, actor=actor)))
 
     async def give_role(
         self, actor: AccountId, number: ChatId, account: AccountId, role: Role, broadcast_from: int = 512
     ) -> ChangedRoles:
-        request = SetRole(number, account, role, actor)
+        request = SetRole(number, account, role, actor=actor)
         change = partial(moderation.set_role, request=request, now=self.now, broadcast_from=broadcast_from)
         return await self.database.write(change)
 
@@ -197,50 +197,52 @@ class StoreHarness:
         self, actor: AccountId, number: ChatId, account: AccountId, until: int = 0, broadcast_from: int = 512
     ) -> BannedMember:
         ban = partial(moderation.ban_member, limits=self.limits, now=self.now, broadcast_from=broadcast_from)
-        return await self.database.write(partial(ban, request=BanMember(number, account, until, actor)))
+        return await self.database.write(partial(ban, request=BanMember(number, account, until, actor=actor)))
 
     async def unban(self, actor: AccountId, number: ChatId, account: AccountId) -> int:
-        request = UnbanMember(number, account, actor)
+        request = UnbanMember(number, account, actor=actor)
         return await self.database.write(partial(moderation.unban_member, request=request, now=self.now))
 
     async def bans(self, actor: AccountId, number: ChatId) -> list[Ban]:
-        request = ListBans(number, actor)
+        request = ListBans(number, actor=actor)
         return (await self.database.read(partial(moderation.list_bans, request=request, now=self.now))).bans
 
     async def silence(self, actor: AccountId, number: ChatId, account: AccountId, until: int) -> int:
-        request = SilenceMember(number, account, until, actor)
+        request = SilenceMember(number, account, until, actor=actor)
         silence = partial(moderation.silence_member, request=request, limits=self.limits, now=self.now)
         return await self.database.write(silence)
 
     async def disband(self, actor: AccountId, number: ChatId) -> DisbandedChat:
-        disband = partial(moderation.disband, request=DisbandChat(number, actor), now=self.now, broadcast_from=512)
+        disband = partial(
+            moderation.disband, request=DisbandChat(number, actor=actor), now=self.now, broadcast_from=512
+        )
         return await self.database.write(disband)
 
     async def create_link(
         self, actor: AccountId, number: ChatId, code: str, uses: int = 0, expires: int = 0
     ) -> InvitationLink:
-        request = CreateLink(number, uses, expires, actor)
+        request = CreateLink(number, uses, expires, actor=actor)
         return await self.database.write(
             partial(links.create, request=request, code=code, limits=self.limits, now=self.now)
         )
 
     async def links(self, actor: AccountId, number: ChatId) -> list[InvitationLink]:
         return (
-            await self.database.read(partial(links.list_links, request=ListLinks(number, actor), now=self.now))
+            await self.database.read(partial(links.list_links, request=ListLinks(number, actor=actor), now=self.now))
         ).links
 
     async def delete_link(self, actor: AccountId, number: ChatId, code: str) -> None:
-        await self.database.write(partial(links.delete, request=DeleteLink(number, code, actor)))
+        await self.database.write(partial(links.delete, request=DeleteLink(number, code, actor=actor)))
 
     async def join_by_link(self, actor: AccountId, code: str) -> StartedJoin:
         chat = (await self.database.read(partial(links.find, code=code, actor=actor, now=self.now))).chat
         join = partial(links.join, chat=chat, head=self.head, limits=self.limits, now=self.now)
-        return await self.database.write(partial(join, request=JoinByLink(code, actor)))
+        return await self.database.write(partial(join, request=JoinByLink(code, actor=actor)))
 
     async def list_members(
         self, actor: AccountId, number: ChatId, after: AccountId = NO_ACCOUNT, most: int = 100, **more: Any
     ) -> MemberList:
-        request = ListMembers(number, after, actor, **more)
+        request = ListMembers(number, after, actor=actor, **more)
         return await self.database.read(partial(views.list_members, request=request, limit=most))
 
     async def set_role(self, number: ChatId, account: AccountId, role: Role) -> None:

@@ -154,7 +154,7 @@ async def test_an_answer_replaced_during_a_recovery_is_rejected(hasher: Blocking
     hasher.reached.clear()
     recovering = asyncio.create_task(edge.send(recovery()))
     assert await asyncio.to_thread(hasher.reached.wait, 10)
-    await edge.send(SetSecurity(2, "", made.account))
+    await edge.send(SetSecurity(2, "", actor=made.account))
     hasher.open.set()
     assert await rejection_code(recovering) == ErrorCode.UNAUTHENTICATED
     assert edge.has_received_nothing
@@ -162,10 +162,10 @@ async def test_an_answer_replaced_during_a_recovery_is_rejected(hasher: Blocking
 
 async def test_the_security_question_is_replaced_with_its_answer(edge: EdgeProbe) -> None:
     made = await register_ann(edge)
-    assert await edge.send(SetSecurity(3, "Bello", made.account)) == Ack()
+    assert await edge.send(SetSecurity(3, "Bello", actor=made.account)) == Ack()
     assert await recovery_error(edge, recovery()) == ErrorCode.UNAUTHENTICATED
     assert await edge.send(recovery(question_id=3, answer="Bello"))
-    await edge.send(SetSecurity(3, "", made.account))
+    await edge.send(SetSecurity(3, "", actor=made.account))
     for answer in ("Bello", ""):
         assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
 
@@ -194,7 +194,7 @@ async def test_a_deleted_account_cannot_be_recovered_or_changed(edge: EdgeProbe)
     made = await register_ann(edge)
     await edge.send(DeleteAccount(made.account))
     for actor in (made.account, NO_ACCOUNT, AccountId(-1)):
-        failure = (await rejection(edge.send(SetSecurity(2, "Rex", actor)))).failure
+        failure = (await rejection(edge.send(SetSecurity(2, "Rex", actor=actor)))).failure
         assert failure.code == ErrorCode.UNAUTHENTICATED
     for name in ("ann", str(made.account)):
         assert await recovery_error(edge, recovery(name)) == ErrorCode.UNAUTHENTICATED

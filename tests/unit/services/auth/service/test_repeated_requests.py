@@ -282,7 +282,7 @@ OPERATIONS: list[tuple[Route[Any, Any], Prepare]] = [
     (Recover.route, recover),
     (RequestRecovery.route, mail_requested),
     (RecoverByTicket.route, by_ticket),
-    (SetSecurity.route, lambda users: of(users.account(), lambda account: SetSecurity(2, "red", account))),
+    (SetSecurity.route, lambda users: of(users.account(), lambda account: SetSecurity(2, "red", actor=account))),
     (DeleteAccount.route, deleted),
     (CreateBot.route, lambda users: of(users.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
     (

@@ -92,7 +92,7 @@ async def test_a_sync_shows_drafts(harness: QueryHarness) -> None:
 
     saved = await own.save_draft(SaveDraft(ROOM, "hel", actor=ANN))
     assert await listed(known) == [DraftPreview(saved.rev, "hel")]
-    assert await own.get_draft(GetDraft(ROOM, ANN)) == SavedDraft(saved.rev, "hel")
+    assert await own.get_draft(GetDraft(ROOM, actor=ANN)) == SavedDraft(saved.rev, "hel")
     await own.save_draft(SaveDraft(ROOM, "", base=saved.rev, actor=ANN))
     assert await listed(known) == []
     with pytest.raises(RequestError) as rejected:
@@ -108,4 +108,4 @@ async def test_a_draft_is_removed_also_in_a_chat_that_is_left(harness: QueryHarn
     with pytest.raises(RequestError):
         await left.save_draft(SaveDraft(ROOM, "hello", base=saved.rev, actor=ANN))
     await left.save_draft(SaveDraft(ROOM, "", base=saved.rev, actor=ANN))
-    assert await left.get_draft(GetDraft(ROOM, ANN)) == SavedDraft()
+    assert await left.get_draft(GetDraft(ROOM, actor=ANN)) == SavedDraft()

@@ -22,7 +22,7 @@ def store(database: Database) -> MessageStore:
 
 
 def save(text: str, base: int = 0, reply_to: int = 0, actor: AccountId = ANN) -> SaveDraft:
-    return SaveDraft(ROOM, text, reply_to, base, actor)
+    return SaveDraft(ROOM, text, reply_to, base, actor=actor)
 
 
 async def post(store: MessageStore, nonce: int, saved: int, deadline: int = 2**62) -> bool:

@@ -190,7 +190,7 @@ async def test_the_names_of_groups_give_up_a_deleted_nickname(peers: BusPeers) -
     await peers.edge.send(RenameChat(renamed, "n2 and n1", actor=BOB))
     await peers.erase(BOB)
     seen = {made: ANN, left: CEM, named: ANN, renamed: ANN}
-    names = [(await peers.edge.send(GetChat(chat, actor))).chat.name for chat, actor in seen.items()]
+    names = [(await peers.edge.send(GetChat(chat, actor=actor))).chat.name for chat, actor in seen.items()]
     assert names == ["n1、n3", "n3", "n2、n1", "n2 and n1"]
 
 
@@ -200,8 +200,8 @@ async def test_erased_account_leaves_its_chats(peers: BusPeers) -> None:
     profile = (await peers.view(ANN, BOB)).profile
     assert (profile.nickname, profile.deleted, profile.uuid != "u1") == ("已注销用户", True, True)
     assert await peers.version(chat) == 2
-    assert (await peers.edge.send(GetChat(chat, BOB))).chat.owner == BOB
-    assert (await rejection(peers.edge.send(GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
+    assert (await peers.edge.send(GetChat(chat, actor=BOB))).chat.owner == BOB
+    assert (await rejection(peers.edge.send(GetChat(chat, actor=ANN)))).code == ErrorCode.FORBIDDEN
     changes = [
         one.event for one in await peers.wait_for_events(notify(B), 3) if isinstance(one.event, MembershipChanged)
     ]
@@ -218,6 +218,6 @@ async def test_erased_account_has_no_pending_requests_or_events(peers: BusPeers)
     await peers.edge.send(RequestMembership(group, actor=ANN))
     assert len((await peers.edge.send(ListPendingEvents(ANN))).kept) == 1
     await peers.erase(ANN)
-    assert await peers.edge.send(ListRequests(BOB)) == Requests([], [])
+    assert await peers.edge.send(ListRequests(actor=BOB)) == Requests([], [])
     assert (await peers.edge.send(ListPendingEvents(ANN))).kept == []
     assert (await peers.view(CEM, CEM)).friends == []

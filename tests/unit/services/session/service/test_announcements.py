@@ -81,7 +81,7 @@ async def test_new_announcement_chat_notifies_the_node_of_its_account(peers: Bus
     assert (peers.events[notify(B)], peers.events[on.NOTIFY_ALL]) == ([], [])
     assert await peers.version(number) == 1
     assert (await peers.message.send(ListChats(CEM))).entries[0].chat == opened.chats[CEM]
-    chat = (await peers.edge.send(GetChat(number, ANN))).chat
+    chat = (await peers.edge.send(GetChat(number, actor=ANN))).chat
     assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, SYSTEM_ACCOUNT)
 
 
@@ -113,8 +113,8 @@ async def test_system_account_accepts_no_friends_groups_or_private_chats(peers: 
     group = (await peers.create(actor=ANN)).chat.id
     failures = [
         await rejection(peers.edge.send(RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),
-        await rejection(peers.edge.send(OpenPrivateChat(SYSTEM_ACCOUNT, ANN))),
-        await rejection(peers.edge.send(AddMember(ChatId(group), SYSTEM_ACCOUNT, ANN))),
+        await rejection(peers.edge.send(OpenPrivateChat(SYSTEM_ACCOUNT, actor=ANN))),
+        await rejection(peers.edge.send(AddMember(ChatId(group), SYSTEM_ACCOUNT, actor=ANN))),
         await rejection(peers.create(SYSTEM_ACCOUNT, actor=ANN)),
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] * 3 + [ErrorCode.NOT_FOUND]

@@ -46,7 +46,7 @@ async def test_version_of_a_new_chat_is_published_before_the_reply(peers: BusPee
     assert await peers.version(chat.id) == 1
     assert (chat.owner, chat.name) == (ANN, "n1、n2")
     for requested, members in ((0, [ANN, BOB]), (1, [ANN]), (100, [ANN, BOB]), (-1, [ANN, BOB])):
-        request = GetChat(chat.id, BOB, members=requested)
+        request = GetChat(chat.id, actor=BOB, members=requested)
         assert await peers.edge.send(request) == ChatView(chat, members)
 
 
@@ -92,7 +92,7 @@ async def test_unknown_presence_notifies_all_nodes(peers: BusPeers, valkey_serve
 async def test_number_of_listed_members_is_limited(peers: BusPeers) -> None:
     created = await peers.create(CEM, BOB, actor=ANN)
     assert created.members == [ANN, CEM]
-    assert await peers.edge.send(GetChat(created.chat.id, BOB)) == created
+    assert await peers.edge.send(GetChat(created.chat.id, actor=BOB)) == created
 
 
 async def test_invalid_new_chat_is_rejected(peers: BusPeers) -> None:
@@ -113,7 +113,7 @@ async def test_invalid_new_chat_is_rejected(peers: BusPeers) -> None:
 async def test_only_members_read_a_chat(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await rejection(peers.edge.send(GetChat(number, actor)))
+        await rejection(peers.edge.send(GetChat(number, actor=actor)))
         for number, actor in ((chat, BOB), (ChatId(99), BOB), (ChatId(2**63), BOB), (ChatId(0), BOB))
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] + [ErrorCode.NOT_FOUND] * 3
@@ -124,14 +124,14 @@ async def test_only_members_read_a_chat(peers: BusPeers) -> None:
 
 
 async def open_private(peers: BusPeers, actor: AccountId, account: AccountId) -> ChatOpened:
-    return await peers.edge.send(OpenPrivateChat(account, actor))
+    return await peers.edge.send(OpenPrivateChat(account, actor=actor))
 
 
 async def test_two_accounts_share_one_private_chat(peers: BusPeers) -> None:
     opened = await asyncio.gather(*(open_private(peers, *pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
     assert set(opened) == {ChatOpened(opened[0].chat, (ANN, BOB))}
     number = opened[0].chat
-    view = await peers.edge.send(GetChat(number, BOB))
+    view = await peers.edge.send(GetChat(number, actor=BOB))
     assert (view.chat.kind, view.chat.join_policy, sorted(view.members)) == (
         ChatKind.PRIVATE, JoinPolicy.CLOSED, [ANN, BOB]
     )  # fmt: skip
@@ -150,7 +150,7 @@ async def test_invalid_private_chat_is_rejected(peers: BusPeers) -> None:
     codes = [(await rejection(open_private(peers, ANN, account))).code for account in (ANN, CEM, DAN, AccountId(2**63))]
     assert codes == [ErrorCode.INVALID] + [ErrorCode.NOT_FOUND] * 3
     assert (await rejection(open_private(peers, AccountId(0), ANN))).code == ErrorCode.UNAUTHENTICATED
-    assert (await peers.edge.send(GetChat(before, ANN))).members == [ANN]
+    assert (await peers.edge.send(GetChat(before, actor=ANN))).members == [ANN]
 
 
 # Renaming
@@ -158,8 +158,8 @@ async def test_invalid_private_chat_is_rejected(peers: BusPeers) -> None:
 
 async def test_rename_notifies_all_members(peers: BusPeers) -> None:
     before = (await peers.create(BOB, CEM, actor=ANN)).chat
-    await peers.edge.send(RenameChat(before.id, "新|名", ANN))
-    after = (await peers.edge.send(GetChat(before.id, BOB))).chat
+    await peers.edge.send(RenameChat(before.id, "新|名", actor=ANN))
+    after = (await peers.edge.send(GetChat(before.id, actor=BOB))).chat
     assert (after.name, after.version) == ("新|名", before.version)
     assert after.updated > before.updated
     renamed = ChatRenamed(before.id, "新|名", ANN)
@@ -171,9 +171,9 @@ async def test_invalid_rename_is_rejected(peers: BusPeers) -> None:
     group = (await peers.create(BOB, actor=ANN)).chat.id
     private = (await open_private(peers, ANN, BOB)).chat
     attempts = [
-        RenameChat(group, "x", BOB), RenameChat(group, "x", CEM), RenameChat(private, "x", ANN),
-        RenameChat(ChatId(99), "x", ANN), RenameChat(group, "", ANN), RenameChat(group, "x" * 129, ANN),
-        RenameChat(group, "x"),
+        RenameChat(group, "x", actor=BOB), RenameChat(group, "x", actor=CEM), RenameChat(private, "x", actor=ANN),
+        RenameChat(ChatId(99), "x", actor=ANN), RenameChat(group, "", actor=ANN),
+        RenameChat(group, "x" * 129, actor=ANN), RenameChat(group, "x"),
     ]  # fmt: skip
     failures = [await rejection(peers.edge.send(attempt)) for attempt in attempts]
     assert [failure.code for failure in failures] == [
@@ -186,7 +186,7 @@ async def test_invalid_rename_is_rejected(peers: BusPeers) -> None:
 
 
 async def views(peers: BusPeers, actor: AccountId, after: int = 0) -> ChatViews:
-    return await peers.edge.send(ListChatViews(ChatId(after), actor))
+    return await peers.edge.send(ListChatViews(ChatId(after), actor=actor))
 
 
 async def test_chats_are_listed_with_profile_summaries(peers: BusPeers) -> None:
@@ -239,7 +239,7 @@ async def test_messages_of_the_future_are_not_read(peers: BusPeers) -> None:
     """The clock of a client may be ahead."""
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat.id
     for time in (now_ms() + 3_600_000, 2**53 - 1):
-        moved = await peers.edge.send(MarkReadTime(chat, time, ANN))
+        moved = await peers.edge.send(MarkReadTime(chat, time, actor=ANN))
         assert moved.time <= now_ms() + domain.LATE_MS
         assert await peers.edge.send(MarkReadTime(chat, actor=ANN)) == moved
 

@@ -24,17 +24,17 @@ from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, Bus
 
 
 async def request(peers: BusPeers, actor: AccountId, account: AccountId, text: str = "hi") -> Ack:
-    return await peers.edge.send(RequestFriendship(account, text, actor))
+    return await peers.edge.send(RequestFriendship(account, text, actor=actor))
 
 
 async def answer(peers: BusPeers, actor: AccountId, applicant: AccountId, accept: bool = True) -> Ack:
-    return await peers.edge.send(AnswerFriendship(applicant, accept, actor))
+    return await peers.edge.send(AnswerFriendship(applicant, accept, actor=actor))
 
 
 async def test_request_is_notified_and_listed_and_its_answer_notifies_both(peers: BusPeers) -> None:
     await request(peers, ANN, BOB, "it is me")
     assert await peers.wait_for_events(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
-    pending = await peers.edge.send(ListRequests(BOB))
+    pending = await peers.edge.send(ListRequests(actor=BOB))
     assert pending.friendships == [PendingFriendship(ANN, "it is me")]
     await answer(peers, BOB, ANN)
     assert (await peers.view(ANN, ANN)).friends == [BOB]
@@ -65,12 +65,12 @@ async def test_account_deletes_only_its_own_pending_events(peers: BusPeers) -> N
 
 
 async def test_a_block_is_announced_with_the_private_chat(peers: BusPeers) -> None:
-    opened = await peers.edge.send(OpenPrivateChat(BOB, ANN))
+    opened = await peers.edge.send(OpenPrivateChat(BOB, actor=ANN))
     version = (await peers.changes(opened.chat)).version
     await peers.edge.send(SetBlocked(BOB, blocked=True, actor=ANN))
     assert await peers.version(opened.chat) == version + 1
     assert list((await peers.changes(opened.chat)).muted) == [BOB]
-    assert (await peers.edge.send(ListBlocked(ANN))).accounts == [BOB]
+    assert (await peers.edge.send(ListBlocked(actor=ANN))).accounts == [BOB]
     await peers.edge.send(SetBlocked(BOB, blocked=False, actor=ANN))
     assert await peers.version(opened.chat) == version + 2
     assert (await peers.changes(opened.chat)).muted == {}
@@ -79,7 +79,7 @@ async def test_a_block_is_announced_with_the_private_chat(peers: BusPeers) -> No
 
 
 async def test_edges_find_blocked_members(peers: BusPeers) -> None:
-    chat = (await peers.edge.send(OpenPrivateChat(BOB, ANN))).chat
+    chat = (await peers.edge.send(OpenPrivateChat(BOB, actor=ANN))).chat
     await peers.edge.send(SetBlocked(BOB, blocked=True, actor=ANN))
     members = [(ANN, chat), (BOB, chat), (BOB, ChatId(2**63)), (AccountId(-1), chat)]
     found = await peers.edge.send(FindBlockedMembers(members))
@@ -100,7 +100,7 @@ async def test_lists_are_cut_to_the_reply_limit(peers: BusPeers, monkeypatch: py
     monkeypatch.setattr(friends, "_LIST_BYTES", 100)
     for actor in (ANN, BOB):
         await request(peers, actor, CEM, "x" * 60)
-    pending = await peers.edge.send(ListRequests(CEM))
+    pending = await peers.edge.send(ListRequests(actor=CEM))
     assert [one.applicant for one in pending.friendships] == [ANN]
     for actor in (ANN, BOB):
         await answer(peers, CEM, actor)
@@ -113,7 +113,7 @@ async def test_invalid_friend_request_is_rejected(peers: BusPeers) -> None:
         (RequestFriendship(ANN, actor=ANN), ErrorCode.INVALID),
         (RequestFriendship(AccountId(77), actor=ANN), ErrorCode.NOT_FOUND),
         (RequestFriendship(AccountId(2**63), actor=ANN), ErrorCode.NOT_FOUND),
-        (RequestFriendship(BOB, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
+        (RequestFriendship(BOB, "x" * 1_001, actor=ANN), ErrorCode.TOO_LARGE),
     ]
     for request, code in rejected:
         assert (await rejection(peers.edge.send(request))).code == code

@@ -259,7 +259,7 @@ async def test_mails_need_a_verified_address_and_end_by_their_link(mailing: Mail
     (listed,) = await mailing.store.database.read(partial(subscriptions.list_own, account=BOB))
     assert (listed.kind, listed.sid, listed.origin) == (MAIL, mail_login(BOB), "mailto:")
     assert await mailing.store.database.read(partial(subscriptions.common_origins, most=9)) == []
-    assert (await rejection(mailing.subscriptions.test(SendTestPush(first, BOB)))).code is ErrorCode.INVALID
+    assert (await rejection(mailing.subscriptions.test(SendTestPush(first, actor=BOB)))).code is ErrorCode.INVALID
     token = MailLinks(mailing.settings).link(BOB).removeprefix(f"{_URL}/unsubscribe/")
     for wrong in ("", "AAAA", token[:-1] + ("A" if token[-1] != "A" else "B"), "é", token + "AAAA"):
         assert (await rejection(mailing.subscriptions.stop_mails(StopMails(wrong)))).code is ErrorCode.NOT_FOUND

@@ -41,13 +41,13 @@ OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
 
 
 async def apply(peers: BusPeers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
-    return await peers.edge.send(RequestMembership(chat, text, actor))
+    return await peers.edge.send(RequestMembership(chat, text, actor=actor))
 
 
 async def answer(
     peers: BusPeers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True
 ) -> ChatVersion:
-    return await peers.edge.send(AnswerMembership(chat, applicant, accept, actor))
+    return await peers.edge.send(AnswerMembership(chat, applicant, accept, actor=actor))
 
 
 async def entry(peers: BusPeers, account: AccountId, chat: ChatId) -> ChatEntry | None:
@@ -81,7 +81,7 @@ async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers:
     peers.heads[chat] = 6
     assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="")
     assert (await peers.wait_for_events(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
-    pending = await peers.edge.send(ListRequests(BOB))
+    pending = await peers.edge.send(ListRequests(actor=BOB))
     assert pending.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
     (stored,) = await peers.pending_events(ANN)
@@ -103,7 +103,7 @@ async def test_several_are_added_by_one_request(peers: BusPeers, monkeypatch: py
         await peers.befriend(ANN, friend)
     before = len(peers.events[notify(B)])
     peers.heads[chat] = 4
-    add = AddMembers(chat, [CEM, DAN, BOB, AccountId(9), CEM, ANN], ANN)
+    add = AddMembers(chat, [CEM, DAN, BOB, AccountId(9), CEM, ANN], actor=ANN)
     added = await peers.edge.send(add)
     assert (added.added, added.version) == ([CEM, BOB, ANN], 5)
     codes = {account: failure.code for account, failure in added.rejected.items()}
@@ -119,9 +119,9 @@ async def test_several_are_added_by_one_request(peers: BusPeers, monkeypatch: py
     assert [one.account for one in events if isinstance(one, MembershipAnswered)] == [CEM, BOB]
     again = await peers.edge.send(add)
     assert (again.added, again.version) == ([CEM, BOB, ANN], 5)
-    too_many = AddMembers(chat, [AccountId(number) for number in range(1, 102)], ANN)
+    too_many = AddMembers(chat, [AccountId(number) for number in range(1, 102)], actor=ANN)
     assert (await rejection(peers.edge.send(too_many))).code == ErrorCode.LIMIT
-    stranger = AddMembers(chat, [BOB], DAN)
+    stranger = AddMembers(chat, [BOB], actor=DAN)
     assert (await rejection(peers.edge.send(stranger))).code == ErrorCode.FORBIDDEN
 
 
@@ -129,7 +129,7 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
     chat = (await peers.create(actor=ANN)).chat.id
     for friend in (BOB, CEM):
         await peers.befriend(ANN, friend)
-    add = AddMembers(chat, [BOB, CEM], ANN)
+    add = AddMembers(chat, [BOB, CEM], actor=ANN)
     peers.head_replies_left = 1
     assert (await rejection(peers.edge.send(add))).code == ErrorCode.UNAVAILABLE
     assert await entry(peers, BOB, chat) is None
@@ -144,23 +144,23 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
 async def test_removed_member_and_remaining_ones_are_notified(peers: BusPeers) -> None:
     """Ann is on node A, and Bob is on A and B."""
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
-    await peers.edge.send(EndMembership(chat, BOB, ANN))
+    await peers.edge.send(EndMembership(chat, BOB, actor=ANN))
     assert await peers.version(chat) == (await peers.changes(chat)).version == 2
     assert await entry(peers, BOB, chat) is None
     (time,) = await peers.happened(chat)
     removed = MembershipChanged(chat, BOB, Role.LEFT, 0, 2, by=ANN, time=time)
     assert (await peers.wait_for_events(notify(A), 2))[1] == Notify(removed, [BOB, ANN])
     assert (await peers.wait_for_events(notify(B), 2))[1] == Notify(removed, [BOB])
-    await peers.edge.send(EndMembership(chat, ANN, ANN))
+    await peers.edge.send(EndMembership(chat, ANN, actor=ANN))
     _, time = await peers.happened(chat, CEM)
     left = MembershipChanged(chat, ANN, Role.LEFT, 0, 3, by=ANN, time=time)
     assert (await peers.wait_for_events(notify(A), 3))[2] == Notify(left, [ANN])
-    assert (await peers.edge.send(GetChat(chat, CEM))).chat.owner == CEM
+    assert (await peers.edge.send(GetChat(chat, actor=CEM))).chat.owner == CEM
 
 
 async def test_new_roles_are_notified(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN)).chat.id
-    await peers.edge.send(SetRole(chat, BOB, Role.OWNER, ANN))
+    await peers.edge.send(SetRole(chat, BOB, Role.OWNER, actor=ANN))
     assert await peers.version(chat) == 2
     events = [one.event for one in await peers.wait_for_events(notify(B), 3)]
     assert events[1:] == [
@@ -168,7 +168,7 @@ async def test_new_roles_are_notified(peers: BusPeers) -> None:
     ]  # fmt: skip
     listed = await peers.edge.send(ListMembers(chat, actor=ANN))
     assert listed == MemberList([MemberRole(ANN, Role.ADMIN, 0, "n1"), MemberRole(BOB, Role.OWNER, 0, "n2")], version=2)
-    failed = await rejection(peers.edge.send(SetRole(chat, ANN, Role.LEFT, BOB)))
+    failed = await rejection(peers.edge.send(SetRole(chat, ANN, Role.LEFT, actor=BOB)))
     assert failed.code == ErrorCode.INVALID
 
 
@@ -176,24 +176,24 @@ async def test_replies_have_the_version_of_the_chat(peers: BusPeers) -> None:
     """A reply has the version even if nothing has changed."""
     chat = (await peers.create(BOB, actor=ANN, join_policy=APPROVAL)).chat.id
     send = peers.edge.send
-    admin = SetRole(chat, BOB, Role.ADMIN, ANN)
+    admin = SetRole(chat, BOB, Role.ADMIN, actor=ANN)
     assert [(await send(admin)).version for _ in range(2)] == [2, 2]
     await apply(peers, CEM, chat)
     assert await answer(peers, ANN, chat, CEM, accept=False) == ChatVersion(0)
     await apply(peers, CEM, chat)
     assert await answer(peers, ANN, chat, CEM) == ChatVersion(4)
-    assert (await send(SilenceMember(chat, CEM, 2**52, ANN))).version == 5
-    assert (await send(RenameChat(chat, "Fruit", ANN))).version == 5
+    assert (await send(SilenceMember(chat, CEM, 2**52, actor=ANN))).version == 5
+    assert (await send(RenameChat(chat, "Fruit", actor=ANN))).version == 5
     assert (await send(SetChat(chat, topic="Apples", actor=ANN))).version == 5
     bans = [(await send(BanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
     assert bans == [6, 6]
-    unbans = [(await send(UnbanMember(chat, CEM, ANN))).version for _ in range(2)]
+    unbans = [(await send(UnbanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
     assert unbans == [7, 7]
-    assert (await send(EndMembership(chat, BOB, BOB))).version == 8
+    assert (await send(EndMembership(chat, BOB, actor=BOB))).version == 8
     await peers.befriend(ANN, BOB)
-    assert (await send(AddMember(chat, BOB, ANN))).version == 10
+    assert (await send(AddMember(chat, BOB, actor=ANN))).version == 10
     assert (await send(ListMembers(chat, actor=ANN))).version == 10
-    assert (await send(DisbandChat(chat, ANN))).version == 11
+    assert (await send(DisbandChat(chat, actor=ANN))).version == 11
 
 
 async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
@@ -201,13 +201,13 @@ async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
     peers.heads[chat] = 4
     link = (await peers.edge.send(CreateLink(chat, actor=ANN))).link
     assert len(link) == 22
-    assert await peers.edge.send(JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit", 3)
+    assert await peers.edge.send(JoinByLink(link, actor=BOB)) == JoinedByLink(chat, "Fruit", 3)
     assert await entry(peers, BOB, chat) == ChatEntry(chat, 5, 5)
-    await peers.edge.send(DeleteLink(chat, link, ANN))
-    assert (await peers.edge.send(ListLinks(chat, ANN))).links == []
-    failed = await rejection(peers.edge.send(JoinByLink(link, CEM)))
+    await peers.edge.send(DeleteLink(chat, link, actor=ANN))
+    assert (await peers.edge.send(ListLinks(chat, actor=ANN))).links == []
+    failed = await rejection(peers.edge.send(JoinByLink(link, actor=CEM)))
     assert failed.code == ErrorCode.NOT_FOUND
-    for request in (JoinByLink("x" * 65, CEM), JoinByLink("\0", CEM)):
+    for request in (JoinByLink("x" * 65, actor=CEM), JoinByLink("\0", actor=CEM)):
         assert (await rejection(peers.edge.send(request))).field == "link"
     invalid = await rejection(peers.edge.send(CreateLink(chat, -1, actor=ANN)))
     assert invalid.code == ErrorCode.INVALID
@@ -239,10 +239,10 @@ async def test_no_join_starts_while_message_service_is_unavailable(peers: BusPee
 async def test_invalid_membership_request_is_rejected(peers: BusPeers) -> None:
     rejected = [
         (RequestMembership(ChatId(9)), ErrorCode.UNAUTHENTICATED),
-        (RequestMembership(ChatId(9), "", ANN), ErrorCode.NOT_FOUND),
-        (RequestMembership(ChatId(2**63), "", ANN), ErrorCode.NOT_FOUND),
-        (RequestMembership(LOBBY, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
-        (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
+        (RequestMembership(ChatId(9), "", actor=ANN), ErrorCode.NOT_FOUND),
+        (RequestMembership(ChatId(2**63), "", actor=ANN), ErrorCode.NOT_FOUND),
+        (RequestMembership(LOBBY, "x" * 1_001, actor=ANN), ErrorCode.TOO_LARGE),
+        (RequestMembership(LOBBY, "\0", actor=ANN), ErrorCode.INVALID),
     ]
     for request, code in rejected:
         assert (await rejection(peers.edge.send(request))).code == code

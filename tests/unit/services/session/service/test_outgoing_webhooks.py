@@ -91,11 +91,11 @@ class HookedRoom:
         await peers.register(ANN, BOB)
         chat = (await peers.create(ANN, actor=BOB, name="Fruit")).chat.id
         peers.heads[chat] = CHAT_FOUNDED_AT
-        await peers.edge.send(SetRole(chat, ANN, Role.ADMIN, BOB))
+        await peers.edge.send(SetRole(chat, ANN, Role.ADMIN, actor=BOB))
         return cls(peers, chat)
 
     async def create(self, endpoint: str, actor: AccountId = BOB) -> CreatedOutgoingWebhook:
-        request = CreateOutgoingWebhook(self.chat, "Archive", endpoint, actor)
+        request = CreateOutgoingWebhook(self.chat, "Archive", endpoint, actor=actor)
         return await self.peers.edge.send(request)
 
     def commit(self, index: int) -> None:
@@ -113,7 +113,7 @@ class HookedRoom:
         await self.peers.message.publish_event(on.OUTGOING_WEBHOOKS_DUE, event, key=secrets.token_hex(8))
 
     async def hooks(self) -> list[OutgoingWebhookView]:
-        return (await self.peers.edge.send(ListOutgoingWebhooks(self.chat, BOB))).hooks
+        return (await self.peers.edge.send(ListOutgoingWebhooks(self.chat, actor=BOB))).hooks
 
     async def hook(self) -> OutgoingWebhookView:
         (hook,) = await self.hooks()
@@ -162,7 +162,7 @@ async def test_message_learns_of_the_first_webhook(peers: BusPeers, settings: Se
         after = await peers.changes(room.chat)
         assert (before.outgoing_hooks, after.outgoing_hooks) == (False, True)
         assert (await peers.version(room.chat), after.version) == (before.version + 1, before.version + 1)
-        delete = DeleteOutgoingWebhook(room.chat, made.hook, ANN)
+        delete = DeleteOutgoingWebhook(room.chat, made.hook, actor=ANN)
         await peers.edge.send(delete)
         assert not (await peers.changes(room.chat)).outgoing_hooks
 
@@ -387,7 +387,7 @@ async def test_a_webhook_that_is_replayed_has_one_turn_at_a_time(
             made = await room.create(slow.url())
             await room.post(4)
             await asyncio.to_thread(slow.begun.wait)
-            await peers.edge.send(ReplayOutgoingWebhook(room.chat, made.hook, 4, ANN))
+            await peers.edge.send(ReplayOutgoingWebhook(room.chat, made.hook, 4, actor=ANN))
             slow.begun.clear()
             await room.create(receiver.url())
             await room.post(5)
@@ -405,13 +405,13 @@ async def test_messages_are_posted_again(peers: BusPeers, settings: Settings, re
             room.commit(index)
         await room.post(4)
         await wait(receiver, 4)
-        replay = ReplayOutgoingWebhook(room.chat, made.hook, 2, ANN)
+        replay = ReplayOutgoingWebhook(room.chat, made.hook, 2, actor=ANN)
         assert (await peers.edge.send(replay)).next == 2
         received = await asyncio.to_thread(receiver.wait, lambda received: len(received) == 4)
         assert numbers(received) == [4, 2, 3, 4]
         assert received[0].number == received[3].number
         for index, code in ((0, ErrorCode.INVALID), (-1, ErrorCode.INVALID)):
-            bad = ReplayOutgoingWebhook(room.chat, made.hook, index, ANN)
+            bad = ReplayOutgoingWebhook(room.chat, made.hook, index, actor=ANN)
             assert (await rejection(peers.edge.send(bad))).code is code
 
 
@@ -426,7 +426,7 @@ async def test_a_webhook_that_ends_during_its_turn_posts_nothing_more(
             room.commit(index)
         await room.post(6)
         await asyncio.to_thread(receiver.begun.wait)
-        await peers.edge.send(EndMembership(room.chat, BOB, BOB))
+        await peers.edge.send(EndMembership(room.chat, BOB, actor=BOB))
         release.set()
         await room.create(receiver.url(path="/later"), ANN)
         await room.post(7)
@@ -447,7 +447,7 @@ async def test_a_webhook_posts_while_its_maker_may_act(
             peers.inactive = set() if is_granted else {ANN}
         else:
             role = Role.ADMIN if is_granted else Role.MEMBER
-            await peers.edge.send(SetRole(room.chat, ANN, role, BOB))
+            await peers.edge.send(SetRole(room.chat, ANN, role, actor=BOB))
 
     async with running_service(with_webhooks(settings)):
         room = await HookedRoom.found(peers)

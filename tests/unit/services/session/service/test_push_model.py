@@ -162,7 +162,7 @@ class PushModel:
             return
         chat = self.random.choice([one for one, members in self.chats.items() if account in members])
         self.mentions_only[account, chat] = only = self.random.random() < 0.5
-        request = MuteChat(chat, 0, only, account)
+        request = MuteChat(chat, 0, only, actor=account)
         await database.write(partial(views.mute_chat, request=request))
 
     async def decide(self) -> None:

@@ -93,54 +93,60 @@ async def group(peers: BusPeers, *members: AccountId, policy: JoinPolicy = JoinP
 
 async def accepted(peers: BusPeers) -> AnswerMembership:
     chat = await group(peers, policy=JoinPolicy.APPROVAL)
-    await peers.edge.send(RequestMembership(chat, "hi", CEM))
-    return AnswerMembership(chat, CEM, True, ANN)
+    await peers.edge.send(RequestMembership(chat, "hi", actor=CEM))
+    return AnswerMembership(chat, CEM, True, actor=ANN)
 
 
 async def by_link(peers: BusPeers) -> JoinByLink:
     """Returns a request that uses up the link."""
     made = await peers.edge.send(CreateLink(await group(peers), uses=1, actor=ANN))
-    return JoinByLink(made.link, CEM)
+    return JoinByLink(made.link, actor=CEM)
 
 
 async def befriended(peers: BusPeers) -> AnswerFriendship:
     await peers.edge.send(RequestFriendship(DAN, actor=CEM))
-    return AnswerFriendship(CEM, True, DAN)
+    return AnswerFriendship(CEM, True, actor=DAN)
 
 
 async def invited(peers: BusPeers) -> AddMember:
-    return AddMember(await group(peers), BOB, ANN)
+    return AddMember(await group(peers), BOB, actor=ANN)
 
 
 MODES = [ModeChange(True, "o", "2"), ModeChange(True, "m"), ModeChange(True, "b", "*!*@*"), ModeChange(True, "l", "9")]
 OPERATIONS: list[tuple[Any, Prepared]] = [
     (CreateChat.route, lambda _: _ready(CreateChat([BOB], name="new", actor=ANN))),
-    (RequestFriendship.route, lambda _: _ready(RequestFriendship(CEM, "hi", BOB))),
+    (RequestFriendship.route, lambda _: _ready(RequestFriendship(CEM, "hi", actor=BOB))),
     (AnswerFriendship.route, befriended),
-    (EndFriendship.route, lambda _: _ready(EndFriendship(DAN, CEM))),
-    (RequestMembership.route, lambda peers: _of(group(peers, policy=JoinPolicy.OPEN), RequestMembership, "", CEM)),
-    (RequestMembership.route, lambda peers: _of(group(peers, policy=JoinPolicy.APPROVAL), RequestMembership, "", CEM)),
+    (EndFriendship.route, lambda _: _ready(EndFriendship(DAN, actor=CEM))),
+    (
+        RequestMembership.route,
+        lambda peers: _of(group(peers, policy=JoinPolicy.OPEN), RequestMembership, "", actor=CEM),
+    ),
+    (
+        RequestMembership.route,
+        lambda peers: _of(group(peers, policy=JoinPolicy.APPROVAL), RequestMembership, "", actor=CEM),
+    ),
     (AnswerMembership.route, accepted),
     (AddMember.route, invited),
-    (AddMembers.route, lambda peers: _of(group(peers), AddMembers, [BOB, CEM], ANN)),
-    (EndMembership.route, lambda peers: _of(group(peers, BOB), EndMembership, BOB, ANN)),
-    (EndMembership.route, lambda peers: _of(group(peers, BOB), EndMembership, ANN, ANN)),
-    (SetRole.route, lambda peers: _of(group(peers, BOB), SetRole, BOB, Role.ADMIN, ANN)),
-    (SetRole.route, lambda peers: _of(group(peers, BOB), SetRole, BOB, Role.OWNER, ANN)),
-    (BanMember.route, lambda peers: _of(group(peers, BOB), BanMember, BOB, 0, ANN)),
-    (SilenceMember.route, lambda peers: _of(group(peers, BOB), SilenceMember, BOB, 2**42, ANN)),
-    (SetChat.route, lambda peers: _of(group(peers), SetChat, "another name", True, ANN)),
-    (ChangeModes.route, lambda peers: _of(group(peers, BOB), ChangeModes, MODES, ANN)),
-    (Invite.route, lambda peers: _of(group(peers), Invite, DAN, ANN)),
+    (AddMembers.route, lambda peers: _of(group(peers), AddMembers, [BOB, CEM], actor=ANN)),
+    (EndMembership.route, lambda peers: _of(group(peers, BOB), EndMembership, BOB, actor=ANN)),
+    (EndMembership.route, lambda peers: _of(group(peers, BOB), EndMembership, ANN, actor=ANN)),
+    (SetRole.route, lambda peers: _of(group(peers, BOB), SetRole, BOB, Role.ADMIN, actor=ANN)),
+    (SetRole.route, lambda peers: _of(group(peers, BOB), SetRole, BOB, Role.OWNER, actor=ANN)),
+    (BanMember.route, lambda peers: _of(group(peers, BOB), BanMember, BOB, 0, actor=ANN)),
+    (SilenceMember.route, lambda peers: _of(group(peers, BOB), SilenceMember, BOB, 2**42, actor=ANN)),
+    (SetChat.route, lambda peers: _of(group(peers), SetChat, "another name", True, actor=ANN)),
+    (ChangeModes.route, lambda peers: _of(group(peers, BOB), ChangeModes, MODES, actor=ANN)),
+    (Invite.route, lambda peers: _of(group(peers), Invite, DAN, actor=ANN)),
     (SetMetadata.route, lambda peers: _of(group(peers), lambda chat: SetMetadata("url", "x", chat=chat, actor=ANN))),
-    (DisbandChat.route, lambda peers: _of(group(peers, BOB), DisbandChat, ANN)),
-    (CreateLink.route, lambda peers: _of(group(peers), CreateLink, 1, 0, ANN)),
+    (DisbandChat.route, lambda peers: _of(group(peers, BOB), DisbandChat, actor=ANN)),
+    (CreateLink.route, lambda peers: _of(group(peers), CreateLink, 1, 0, actor=ANN)),
     (SetOwnSettings.route, lambda _: _ready(SetOwnSettings(0, level="none", actor=ANN))),
     (JoinByLink.route, by_link),
-    (CreateIncomingWebhook.route, lambda peers: _of(group(peers), CreateIncomingWebhook, "hook", ANN)),
+    (CreateIncomingWebhook.route, lambda peers: _of(group(peers), CreateIncomingWebhook, "hook", actor=ANN)),
     (
         CreateOutgoingWebhook.route,
-        lambda peers: _of(group(peers), CreateOutgoingWebhook, "hook", "https://a.example/", ANN),
+        lambda peers: _of(group(peers), CreateOutgoingWebhook, "hook", "https://a.example/", actor=ANN),
     ),
 ]
 
@@ -149,8 +155,8 @@ async def _ready(request: Any) -> Any:
     return request
 
 
-async def _of(chat: Awaitable[ChatId], kind: Callable[..., Any], *rest: Any) -> Any:
-    return kind(await chat, *rest)
+async def _of(chat: Awaitable[ChatId], kind: Callable[..., Any], *rest: Any, **named: Any) -> Any:
+    return kind(await chat, *rest, **named)
 
 
 def test_the_operations_are_all_that_an_edge_forwards() -> None:
@@ -216,8 +222,8 @@ async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, 
 async def test_a_repeated_request_of_an_operator_has_one_reply(peers: BusPeers) -> None:
     chat = await group(peers)
     peers.messages[chat] = [Message(chat, 1, MessageId(1), BOB, 5_000, pack_segments((Text("buy"),)), Nonce(1))]
-    await peers.edge.send(ReportMessage(chat, 1, "spam", ANN))
-    hook = await peers.edge.send(CreateIncomingWebhook(chat, "hook", ANN))
+    await peers.edge.send(ReportMessage(chat, 1, "spam", actor=ANN))
+    hook = await peers.edge.send(CreateIncomingWebhook(chat, "hook", actor=ANN))
     reports = (await peers.admin.send(ListReports())).reports
     for request in (CloseReport(reports[0].number), DeleteAnyWebhook(hook.hook)):
         nonce = token_hex(32)
@@ -231,8 +237,8 @@ async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPe
     made: list[tuple[Any, Any]] = [
         (CreateLink.route, CreateLink(chat, actor=ANN)),
         (CreateLink.route, CreateLink(chat, uses=1, actor=ANN)),
-        (CreateIncomingWebhook.route, CreateIncomingWebhook(chat, "hook", ANN)),
-        (CreateOutgoingWebhook.route, CreateOutgoingWebhook(chat, "hook", "https://a.example/", ANN)),
+        (CreateIncomingWebhook.route, CreateIncomingWebhook(chat, "hook", actor=ANN)),
+        (CreateOutgoingWebhook.route, CreateOutgoingWebhook(chat, "hook", "https://a.example/", actor=ANN)),
         (CreateChat.route, CreateChat([BOB], name="new", actor=ANN)),
     ]
     (first, link), *others = made
@@ -247,7 +253,7 @@ async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPe
 
 async def test_the_secret_of_a_webhook_does_not_follow_from_the_nonce(peers: BusPeers, database: Database) -> None:
     """A client may have chosen the nonce badly."""
-    request = CreateIncomingWebhook(await group(peers), "hook", ANN)
+    request = CreateIncomingWebhook(await group(peers), "hook", actor=ANN)
     first = await peers.edge.send(request, nonce="1")
     await database.write(lambda connection: connection.execute(sa.delete(metadata.tables["request"])))
     second = await peers.edge.send(request, nonce="1")

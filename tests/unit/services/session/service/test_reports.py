@@ -34,7 +34,7 @@ def chat(peers: BusPeers) -> ChatId:
 
 async def test_the_operator_gets_the_message_as_it_was(peers: BusPeers, chat: ChatId) -> None:
     for index in (1, 2):
-        assert await peers.edge.send(ReportMessage(chat, index, "spam", ANN)) == Ack()
+        assert await peers.edge.send(ReportMessage(chat, index, "spam", actor=ANN)) == Ack()
     assert [(one.actor, one.start, one.count) for one in peers.history_requests] == [(ANN, 1, 1), (ANN, 2, 1)]
     peers.messages[chat].clear()
     page = await peers.admin.send(ListReports())
@@ -53,7 +53,7 @@ async def test_a_page_has_a_limited_size_and_at_least_one_report(
 ) -> None:
     monkeypatch.setattr(moderation, "_PAGE_BYTES", 10)
     for index in (1, 2):
-        await peers.edge.send(ReportMessage(chat, index, "spam", ANN))
+        await peers.edge.send(ReportMessage(chat, index, "spam", actor=ANN))
     first = await peers.admin.send(ListReports())
     second = await peers.admin.send(ListReports(first.reports[-1].number))
     assert [(len(page.reports), page.more) for page in (first, second)] == [(1, True), (1, False)]
@@ -70,17 +70,17 @@ async def test_what_cannot_be_reported(peers: BusPeers, chat: ChatId) -> None:
         (1, "x" * 1_001, ANN, ErrorCode.TOO_LARGE, "reason"),
         (1, "spam", AccountId(0), ErrorCode.UNAUTHENTICATED, ""),
     ):
-        failed = await rejection(peers.edge.send(ReportMessage(chat, index, reason, actor)))
+        failed = await rejection(peers.edge.send(ReportMessage(chat, index, reason, actor=actor)))
         assert (failed.code, failed.field or "") == (code, field)
 
 
 async def test_a_message_is_reported_by_its_readers_alone(peers: BusPeers, chat: ChatId) -> None:
     peers.history_is_forbidden = True
-    failed = await rejection(peers.edge.send(ReportMessage(chat, 1, "spam", ANN)))
+    failed = await rejection(peers.edge.send(ReportMessage(chat, 1, "spam", actor=ANN)))
     assert (failed.code, failed.text) == (ErrorCode.FORBIDDEN, "you are in no such chat")
-    failed = await rejection(peers.edge.send(ReportMessage(ChatId(INT64), 1, "spam", ANN)))
+    failed = await rejection(peers.edge.send(ReportMessage(ChatId(INT64), 1, "spam", actor=ANN)))
     assert failed.text == "you are in no such chat"
 
 
 def test_no_log_shows_a_reason() -> None:
-    assert "spam" not in repr(ReportMessage(CHAT, 1, "spam", ANN))
+    assert "spam" not in repr(ReportMessage(CHAT, 1, "spam", actor=ANN))

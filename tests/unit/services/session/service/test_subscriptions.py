@@ -50,7 +50,7 @@ async def test_what_is_no_device_is_rejected(database: Database) -> None:
 
 
 async def test_a_server_without_a_key_or_https_names_the_setting(database: Database) -> None:
-    assert (await rejection(subscriptions_of(database).key(GetPushKey(BOB)))).code is ErrorCode.FORBIDDEN
+    assert (await rejection(subscriptions_of(database).key(GetPushKey(actor=BOB)))).code is ErrorCode.FORBIDDEN
     plain = subscriptions_of(database, "http://chat.example", key=make_key())
     assert "edge.public_url to https://" in (await rejection(plain.subscribe(wanted(kind="web")))).text
     store = StoreHarness(database)

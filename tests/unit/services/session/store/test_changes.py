@@ -101,7 +101,7 @@ class MembershipHistories(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(self.numbers))
         with self.connection.begin():
             owner = self.connection.execute(sa.select(chat.c.owner).where(chat.c.id == number)).scalar_one()
-        request = AddMembers(number, several, AccountId(owner))
+        request = AddMembers(number, several, actor=AccountId(owner))
         with contextlib.suppress(RequestError):
             self.run(partial(memberships.add_members, request=request, head=3, limits=LimitsSettings(), now=NOW))
 

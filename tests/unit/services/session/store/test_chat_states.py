@@ -27,7 +27,7 @@ def set_chat(**values: object) -> Action:
 
 
 async def mute(store: StoreHarness, chat: ChatId, until: int = 0, *, mentions_only: bool = False) -> None:
-    await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, BOB)))
+    await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, actor=BOB)))
 
 
 async def place(store: StoreHarness, chat: ChatId, **places: bool) -> None:

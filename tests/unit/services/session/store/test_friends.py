@@ -101,7 +101,7 @@ async def test_unknown_and_deleted_accounts_get_no_friends(populated: StoreHarne
 
 async def test_friendship_ends_for_both_accounts(populated: StoreHarness) -> None:
     await populated.befriend(ANN, BOB)
-    end = partial(friends.end_friendship, request=EndFriendship(BOB, ANN), now=NOW)
+    end = partial(friends.end_friendship, request=EndFriendship(BOB, actor=ANN), now=NOW)
     await populated.database.write(end)
     assert [await friends_of(populated, one) for one in (ANN, BOB)] == [[], []]
     assert [(await populated.profile(one)).private_updated for one in (ANN, BOB)] == [NOW + 1, NOW + 1]

@@ -33,7 +33,7 @@ async def listed(
     *,
     newest: bool = False,
 ) -> list[Happening]:
-    request = ListHappenings(chat, after, before, 9, newest, actor)
+    request = ListHappenings(chat, after, before, 9, newest, actor=actor)
     return await store.database.read(happenings.list_happenings, request, 2 if newest else 9)
 
 
@@ -51,13 +51,13 @@ async def join(store: StoreHarness, chat: ChatId, account: AccountId, unread_fro
 
 
 async def leave(store: StoreHarness, chat: ChatId, account: AccountId, actor: AccountId, reason: str = "") -> int:
-    request = EndMembership(chat, account, actor, reason)
+    request = EndMembership(chat, account, actor=actor, reason=reason)
     return (await store.database.write(departures.end_membership, request, store.now, _MANY)).time
 
 
 async def test_each_has_a_time_of_its_own(populated: StoreHarness, group: ChatId) -> None:
     first, second = await set_topic(populated, group, "a"), await set_topic(populated, group, "b")
-    change = ChangeModes(group, [ModeChange(True, "m"), ModeChange(True, "k", "secret")], ANN)
+    change = ChangeModes(group, [ModeChange(True, "m"), ModeChange(True, "k", "secret")], actor=ANN)
     changed = await populated.database.write(irc.change_modes, change, populated.now, _MANY, "irc.example")
     assert first < second < changed.time
     assert await listed(populated, group) == [

@@ -24,7 +24,7 @@ async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: st
     new = NewIncomingWebhook(number, f"d-{number}", account)
     make = partial(
         incoming_webhooks.create,
-        request=CreateIncomingWebhook(chat, "Grafana", actor),
+        request=CreateIncomingWebhook(chat, "Grafana", actor=actor),
         new=new,
         limits=store.limits,
         now=NOW,
@@ -37,12 +37,16 @@ async def find(store: StoreHarness, number: str) -> FoundIncomingWebhook:
 
 
 async def delete(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
-    await store.database.write(partial(incoming_webhooks.delete, request=DeleteIncomingWebhook(chat, number, actor)))
+    await store.database.write(
+        partial(incoming_webhooks.delete, request=DeleteIncomingWebhook(chat, number, actor=actor))
+    )
 
 
 async def listed(store: StoreHarness, actor: AccountId, chat: ChatId) -> list[IncomingWebhookView]:
     return (
-        await store.database.read(partial(incoming_webhooks.list_hooks, request=ListIncomingWebhooks(chat, actor)))
+        await store.database.read(
+            partial(incoming_webhooks.list_hooks, request=ListIncomingWebhooks(chat, actor=actor))
+        )
     ).hooks
 
 

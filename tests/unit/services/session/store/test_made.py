@@ -26,12 +26,12 @@ async def group(populated: StoreHarness) -> ChatId:
     await populated.create_link(BOB, chat, "l")
     write, limits = populated.database.write, populated.limits
     for maker, number in ((BOB, "1"), (ANN, "2")):
-        incoming = CreateIncomingWebhook(chat, "In", maker)
+        incoming = CreateIncomingWebhook(chat, "In", actor=maker)
         new = NewIncomingWebhook(
             f"in{number}", number, CreatedBot(AccountId(100 + int(number)), f"u{number}", "In", NOW)
         )
         await write(partial(incoming_webhooks.create, request=incoming, new=new, limits=limits, now=NOW))
-    outgoing = CreateOutgoingWebhook(chat, "Out", "https://a.example/secret", BOB)
+    outgoing = CreateOutgoingWebhook(chat, "Out", "https://a.example/secret", actor=BOB)
     await write(
         partial(
             outgoing_webhooks.create,

@@ -15,7 +15,7 @@ async def put(
     store: StoreHarness, actor: AccountId, key: str, value: str, chat: ChatId = NO_CHAT
 ) -> list[MetadataValue]:
     account = NO_ACCOUNT if chat else actor
-    return await store.database.write(irc.set_metadata, SetMetadata(key, value, account, chat, actor))
+    return await store.database.write(irc.set_metadata, SetMetadata(key, value, account, chat, actor=actor))
 
 
 async def read(store: StoreHarness, actor: AccountId, request: ListMetadata) -> list[MetadataValue]:

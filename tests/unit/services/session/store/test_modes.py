@@ -47,16 +47,16 @@ async def make(store: StoreHarness, handle: str, actor: AccountId = ANN, *others
 async def change(store: StoreHarness, chat: ChatId, actor: AccountId, *changes: str) -> ChangedModes:
     """Changes modes. Each change has the form "+o 2"."""
     made = [ModeChange(text[0] == "+", text[1], text[3:]) for text in changes]
-    return await store.database.write(irc.change_modes, ChangeModes(chat, made, actor), store.now, 1_000, SERVER)
+    return await store.database.write(irc.change_modes, ChangeModes(chat, made, actor=actor), store.now, 1_000, SERVER)
 
 
 async def join(store: StoreHarness, account: AccountId, chat: ChatId, key: str = "") -> object:
-    request = RequestMembership(chat, "", account, key)
+    request = RequestMembership(chat, "", actor=account, key=key)
     return await store.database.write(request_membership, request, store.head, store.limits, store.now, SERVER)
 
 
 async def invite(store: StoreHarness, actor: AccountId, chat: ChatId, account: AccountId) -> None:
-    await store.database.write(irc.invite, Invite(chat, account, actor), LATER, store.now)
+    await store.database.write(irc.invite, Invite(chat, account, actor=actor), LATER, store.now)
 
 
 async def muted(store: StoreHarness, chat: ChatId) -> set[AccountId]:
@@ -104,7 +104,7 @@ async def test_groups_are_listed_by_handle_and_each_page_ends(
     await change(populated, (await make(populated, "dd")).id, ANN, "+s")
     first, more = await populated.database.read(irc.list_groups, ListGroups(actor=EVE))
     assert ([one.chat.id for one in first], more) == ([*own, *named[:2]], True)
-    second, more = await populated.database.read(irc.list_groups, ListGroups("Bb", EVE))
+    second, more = await populated.database.read(irc.list_groups, ListGroups("Bb", actor=EVE))
     assert ([one.chat.id for one in second], more) == ([named[2]], False)
 
 
@@ -145,7 +145,7 @@ async def test_a_member_that_is_removed_meanwhile_sets_no_topic(populated: Store
     removed = threading.Event()
 
     def remove(connection: sa.Connection) -> None:
-        departures.end_membership(connection, EndMembership(group, CEM, ANN), NOW, 512)
+        departures.end_membership(connection, EndMembership(group, CEM, actor=ANN), NOW, 512)
         removed.set()
         if connection.dialect.name == "postgresql":
             block_until(lambda: connection.execute(_WAITING).scalar_one() > 0)

@@ -18,7 +18,7 @@ LATER = 2**52
 
 
 async def mute(store: StoreHarness, actor: AccountId, chat: ChatId, until: int, mentions_only: bool = False) -> None:
-    await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, actor)))
+    await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, actor=actor)))
 
 
 async def found(store: StoreHarness, account: AccountId, *chats: ChatId) -> dict[ChatId, MemberSettings]:

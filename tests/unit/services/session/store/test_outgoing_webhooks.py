@@ -25,26 +25,26 @@ HEAD = 7
 
 
 async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> int:
-    request = CreateOutgoingWebhook(chat, "Archive", "https://a.example/secret?key=1", actor)
+    request = CreateOutgoingWebhook(chat, "Archive", "https://a.example/secret?key=1", actor=actor)
     make = partial(outgoing_webhooks.create, request=request, limits=store.limits, now=NOW)
     version, _ = await store.database.write(partial(make, new=NewOutgoingWebhook(number, "whsec_c2VjcmV0", HEAD)))
     return version
 
 
 async def delete(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
-    request = DeleteOutgoingWebhook(chat, number, actor)
+    request = DeleteOutgoingWebhook(chat, number, actor=actor)
     await store.database.write(partial(outgoing_webhooks.delete, request=request, now=NOW))
 
 
 async def replay(
     store: StoreHarness, actor: AccountId, chat: ChatId, number: str, index: int, head: int = HEAD, now: int = NOW
 ) -> int:
-    request = ReplayOutgoingWebhook(chat, number, index, actor)
+    request = ReplayOutgoingWebhook(chat, number, index, actor=actor)
     return await store.database.write(partial(outgoing_webhooks.replay, request=request, head=head, now=now))
 
 
 async def listed(store: StoreHarness, actor: AccountId, chat: ChatId) -> list[OutgoingWebhookView]:
-    request = ListOutgoingWebhooks(chat, actor)
+    request = ListOutgoingWebhooks(chat, actor=actor)
     return (await store.database.read(partial(outgoing_webhooks.list_hooks, request=request))).hooks
 
 

@@ -17,7 +17,7 @@ CHAT = ChatId(7)
 
 
 async def report(store: StoreHarness, reporter: AccountId, index: int, reason: str = "spam", *, most: int = 9) -> bool:
-    request = ReportMessage(CHAT, index, reason, reporter)
+    request = ReportMessage(CHAT, index, reason, actor=reporter)
     message = Message(CHAT, index, MessageId(100 + index), CEM, NOW - 1, b"body", Nonce(index))
     limits = LimitsSettings(reports_per_account=most)
     return await store.database.write(
