@@ -211,10 +211,12 @@ async def test_nothing_of_a_recalled_message_is_sent_except_the_rest_of_a_file(c
     assert isinstance(first, Message)
     await cluster.message.fan_out([first])
     await cluster.message.send_texts(CHAT, 1, Image(waiting), "text", "kept")
+    chats = cluster.edges[0].chats
+    await until(lambda: (one := chats.sequencer(ChatId(CHAT))) and one.delivered(4))
     await until(lambda: bob.socket.unsent() > LOW_WATER)
     for index in (1, 2, 3):
         change = MessageChange(ChatId(CHAT), index, index, ChangeKind.RECALL, AccountId(1), 0)
-        cluster.edges[0].chats.notify_changed(ChangeDelivery(change, None), None)
+        chats.notify_changed(ChangeDelivery(change, None), None)
     bob.socket.stop_being_deaf()
     assert await until_received(bob, 4) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:], "kept"]
     await until_unread(cluster, 2, 1, 2, 3)
